@@ -1,0 +1,130 @@
+package slab
+
+import "ribd/internal/invariants"
+
+// purge takes the free runs of extents that are being emptied out of the free
+// lists, a few at each Reclaim: a list is set aside, and what may stay is put
+// back.
+type purge struct {
+	active   bool
+	class    int
+	aside    uint32 // rest of the list of class
+	draining int    // extents marked
+}
+
+// purgeStep bounds the free runs that one Reclaim looks at.
+const purgeStep = 2048
+
+// Drain marks up to maxExtents extents that are mostly holes for emptying, if
+// the heap has holes enough to make it worth the copying, and returns how many
+// are marked. Sparse is true of their runs: the owner rewrites these, in
+// batches as any other change, and an extent whose last run is gone goes back
+// to the arena.
+func (h *Heap) Drain(maxExtents int) int {
+	p := &h.purge
+	if p.active || p.draining > 0 {
+		return p.draining
+	}
+	total := uint64(len(h.extents)) << extentBits
+	if len(h.extents) < 2 || (total-h.live)*4 < total {
+		return 0
+	}
+	newest := h.newest()
+	for _, e := range h.extents {
+		if p.draining == maxExtents {
+			break
+		}
+		if e != newest && h.arena.live[e] <= ExtentWords/2 {
+			h.arena.drain[e] = true
+			p.draining++
+		}
+	}
+	if p.draining > 0 {
+		p.active, p.class, p.aside = true, -1, 0
+	}
+	return p.draining
+}
+
+// newest is the extent that still has words never used, or 0.
+func (h *Heap) newest() uint32 {
+	if h.bump == h.end {
+		return 0
+	}
+	return h.bump >> extentBits
+}
+
+// Sparse says whether a run is in an extent that is being emptied.
+func (h *Heap) Sparse(ref uint32) bool { return h.arena.drain[ref>>extentBits] }
+
+func (p *purge) step(h *Heap) {
+	for budget := purgeStep; budget > 0; budget-- {
+		for p.aside == 0 {
+			if p.class++; p.class == numClasses {
+				p.finish(h)
+				return
+			}
+			p.aside = h.lists[p.class]
+			h.lists[p.class] = 0
+			h.full[p.class>>6] &^= 1 << (p.class & 63)
+		}
+		ref := p.aside
+		p.aside = h.arena.Load(ref)
+		if !h.arena.drain[ref>>extentBits] {
+			h.push(p.class, ref)
+		} else if invariants.Enabled {
+			h.arena.Store(ref, Poison)
+		}
+	}
+}
+
+// finish ends the purge: no free list leads into a marked extent any more, so
+// that the empty ones can go.
+func (p *purge) finish(h *Heap) {
+	p.active = false
+	for i := len(h.extents) - 1; i >= 0; i-- {
+		if e := h.extents[i]; h.arena.drain[e] && h.arena.live[e] == 0 {
+			h.giveBack(i)
+		}
+	}
+}
+
+// take finds a run of class c in the list that is set aside, for a heap that
+// would grow otherwise.
+func (p *purge) take(h *Heap, c int, ref *uint32) bool {
+	if !p.active || p.class != c {
+		return false
+	}
+	for p.aside != 0 {
+		*ref = p.aside
+		p.aside = h.arena.Load(*ref)
+		if invariants.Enabled {
+			h.arena.Store(*ref, Poison)
+		}
+		if !h.arena.drain[*ref>>extentBits] {
+			return true
+		}
+	}
+	return false
+}
+
+// drained is called when words of a marked extent were freed.
+func (h *Heap) drained(e uint32) {
+	if h.purge.active || h.arena.live[e] != 0 {
+		return
+	}
+	for i := range h.extents {
+		if h.extents[i] == e {
+			h.giveBack(i)
+			return
+		}
+	}
+}
+
+func (h *Heap) giveBack(i int) {
+	e := h.extents[i]
+	last := len(h.extents) - 1
+	h.extents[i] = h.extents[last]
+	h.extents = h.extents[:last]
+	h.purge.draining--
+	h.arena.give(e)
+}

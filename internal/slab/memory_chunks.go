@@ -1,0 +1,85 @@
+//go:build !(linux || darwin || freebsd) || race || invariants
+
+package slab
+
+import "sync/atomic"
+
+// memory is a chunk of Go memory for each extent in use, behind a table that
+// never moves. A reader of an extent that went back meets a nil pointer.
+type memory struct {
+	chunks []atomic.Pointer[[ExtentWords]uint32]
+}
+
+func (m *memory) reserve(n uint32) (uint32, error) {
+	m.chunks = make([]atomic.Pointer[[ExtentWords]uint32], n)
+	return n, nil
+}
+
+func (m *memory) release() { m.chunks = nil }
+
+func (m *memory) commit(extent uint32) { m.chunks[extent].Store(new([ExtentWords]uint32)) }
+
+func (m *memory) decommit(extent uint32) { m.chunks[extent].Store(nil) }
+
+func (m *memory) word(ref uint32) *uint32 {
+	return &m.chunks[ref>>extentBits].Load()[ref&(ExtentWords-1)]
+}
+
+// Words returns the n words at ref, in place.
+func (a *Arena) Words(ref, n uint32) []uint32 {
+	at := ref & (ExtentWords - 1)
+	return a.chunks[ref>>extentBits].Load()[at : at+n : at+n]
+}
+
+// Load returns the word at ref, which nobody writes meanwhile.
+func (a *Arena) Load(ref uint32) uint32 { return *a.word(ref) }
+
+// Store sets the word at ref, which nobody else reads yet.
+func (a *Arena) Store(ref, w uint32) { *a.word(ref) = w }
+
+// LoadAtomic returns the word at ref, which its writer may be replacing.
+func (a *Arena) LoadAtomic(ref uint32) uint32 { return atomic.LoadUint32(a.word(ref)) }
+
+// StoreAtomic replaces the word at ref under readers.
+func (a *Arena) StoreAtomic(ref, w uint32) { atomic.StoreUint32(a.word(ref), w) }
+
+const tableBits = 10
+
+// Table is a large array of words, zero until stored, of which only the pages
+// in use take memory. Its words are read and written atomically.
+type Table struct {
+	chunks []atomic.Pointer[[1 << tableBits]uint32]
+}
+
+// NewTable makes a table of n words.
+func NewTable(n uint32) *Table {
+	return &Table{make([]atomic.Pointer[[1 << tableBits]uint32], (uint64(n)+1<<tableBits-1)>>tableBits)}
+}
+
+// Load returns word i, which is below the size of the table.
+func (t *Table) Load(i uint32) uint32 {
+	c := t.chunks[i>>tableBits].Load()
+	if c == nil {
+		return 0
+	}
+	return atomic.LoadUint32(&c[i&(1<<tableBits-1)])
+}
+
+// Store sets word i.
+func (t *Table) Store(i, w uint32) {
+	p := &t.chunks[i>>tableBits]
+	c := p.Load()
+	if c == nil {
+		if w == 0 {
+			return
+		}
+		c = new([1 << tableBits]uint32)
+		if !p.CompareAndSwap(nil, c) {
+			c = p.Load()
+		}
+	}
+	atomic.StoreUint32(&c[i&(1<<tableBits-1)], w)
+}
+
+// Close lets the memory go; nobody may use t after it.
+func (t *Table) Close() { t.chunks = nil }

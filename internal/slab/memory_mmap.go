@@ -1,0 +1,106 @@
+//go:build (linux || darwin || freebsd) && !race && !invariants
+
+package slab
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// memory is one reserved mapping; it grows by being touched and never moves.
+type memory struct {
+	base unsafe.Pointer
+	raw  []byte
+}
+
+func reserveBytes(n uint64) ([]byte, error) {
+	return unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+}
+
+// reserve asks for n extents, and for half as many until the system agrees.
+func (m *memory) reserve(n uint32) (uint32, error) {
+	for {
+		raw, err := reserveBytes(uint64(n) * ExtentWords * 4)
+		if err == nil {
+			m.raw, m.base = raw, unsafe.Pointer(unsafe.SliceData(raw))
+			return n, nil
+		}
+		if n < 4 {
+			return 0, err
+		}
+		n /= 2
+	}
+}
+
+func (m *memory) release() {
+	if m.raw != nil {
+		_ = unix.Munmap(m.raw) // nothing to be done about an address that is no mapping
+		m.raw, m.base = nil, nil
+	}
+}
+
+func (m *memory) commit(uint32) {}
+
+func (m *memory) decommit(extent uint32) {
+	const size = ExtentWords * 4
+	_ = unix.Madvise(m.raw[uint64(extent)*size:][:size], unix.MADV_DONTNEED) // advice
+}
+
+func (m *memory) word(ref uint32) *uint32 {
+	return (*uint32)(unsafe.Add(m.base, uintptr(ref)<<2))
+}
+
+// Words returns the n words at ref, in place.
+func (a *Arena) Words(ref, n uint32) []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Add(a.base, uintptr(ref)<<2)), n)
+}
+
+// Load returns the word at ref, which nobody writes meanwhile.
+func (a *Arena) Load(ref uint32) uint32 { return *a.word(ref) }
+
+// Store sets the word at ref, which nobody else reads yet.
+func (a *Arena) Store(ref, w uint32) { *a.word(ref) = w }
+
+// LoadAtomic returns the word at ref, which its writer may be replacing.
+func (a *Arena) LoadAtomic(ref uint32) uint32 { return atomic.LoadUint32(a.word(ref)) }
+
+// StoreAtomic replaces the word at ref under readers.
+func (a *Arena) StoreAtomic(ref, w uint32) { atomic.StoreUint32(a.word(ref), w) }
+
+// Table is a large array of words, zero until stored, of which only the pages
+// in use take memory. Its words are read and written atomically.
+type Table struct {
+	base unsafe.Pointer
+	raw  []byte
+}
+
+// NewTable reserves a table of n words. It panics where the system has no
+// address space for it.
+func NewTable(n uint32) *Table {
+	raw, err := reserveBytes(uint64(n) * 4)
+	if err != nil {
+		panic("slab: no address space for a table (raise the limit of virtual memory): " + err.Error())
+	}
+	return &Table{base: unsafe.Pointer(unsafe.SliceData(raw)), raw: raw}
+}
+
+// Load returns word i, which is below the size of the table.
+func (t *Table) Load(i uint32) uint32 {
+	return atomic.LoadUint32((*uint32)(unsafe.Add(t.base, uintptr(i)<<2)))
+}
+
+// Store sets word i.
+func (t *Table) Store(i, w uint32) {
+	atomic.StoreUint32((*uint32)(unsafe.Add(t.base, uintptr(i)<<2)), w)
+}
+
+// Close gives the memory back; nobody may use t after it.
+func (t *Table) Close() {
+	if t.raw != nil {
+		_ = unix.Munmap(t.raw)
+		t.raw, t.base = nil, nil
+	}
+}
