@@ -1,0 +1,2 @@
+// Package wire reads and writes BGP messages.
+package wire
