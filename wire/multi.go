@@ -77,13 +77,9 @@ func (s *scan) ribReach(it item) {
 func (m *mpRange) trim() bool {
 	switch m.family.Form() {
 	case FormPrefix, FormLabelled:
-		switch m.hopN {
-		case 4:
-			return m.family.Is4()
-		case 16, 32:
-			return true
-		}
-		return false
+		// Which address family a next hop may have is negotiated (RFC 8950);
+		// the length tells which it has.
+		return m.hopN == 4 || m.hopN == 16 || m.hopN == 32
 	case FormVPN:
 		switch m.hopN {
 		case 12, 24, 48:
