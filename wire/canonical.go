@@ -125,19 +125,13 @@ func (s *scan) appendMerged(dst []byte, it item, path4 bool) []byte {
 
 // tooLong is true where the 4-octet form of the AS path could not be written:
 // only a message longer than any real one gets there.
-func (s *scan) tooLong() (item, bool) {
+func (s *scan) tooLong() bool {
 	if s.as4 || len(s.b) < 16000 {
-		return item{}, false
+		return false
 	}
-	path, ok := s.get(AttrASPath)
-	if !ok {
-		return item{}, false
-	}
-	total := 2 * int(path.n)
-	if four, ok := s.get(AttrAS4Path); ok {
-		total += int(four.n)
-	}
-	return path, total > 65535
+	path, _ := s.get(AttrASPath)
+	four, _ := s.get(AttrAS4Path)
+	return 2*int(path.n)+int(four.n) > 65535
 }
 
 // appendMergedPath appends the segments of a 2-octet AS_PATH with 4-octet AS

@@ -23,7 +23,7 @@ const ASTrans = 23456
 
 func unnamed(t byte) string { return "attribute " + strconv.Itoa(int(t)) }
 
-func checkOrigin(s *scan, it item) bool {
+func (s *scan) origin(it item) bool {
 	if s.b[it.at] > OriginIncomplete {
 		s.bad(int(it.at), "value is not 0, 1 or 2")
 		return false
@@ -31,7 +31,7 @@ func checkOrigin(s *scan, it item) bool {
 	return true
 }
 
-func checkASPath(s *scan, it item) bool {
+func (s *scan) asPath(it item) bool {
 	v := s.val(it)
 	size := 4
 	if !s.as4 {
@@ -103,7 +103,7 @@ func zeroAS(v []byte, size int) int {
 	return -1
 }
 
-func checkAggregator(s *scan, it item) bool {
+func (s *scan) aggregator(it item) bool {
 	switch {
 	case it.n == 8 && (s.as4 || s.recorded):
 	case it.n == 6 && (!s.as4 || s.recorded):
@@ -123,9 +123,9 @@ func checkAggregator(s *scan, it item) bool {
 	return true
 }
 
-// checkAS4Path lets confederation segments pass: the merge leaves them out
+// as4Path lets confederation segments pass: the merge leaves them out
 // (RFC 6793 section 6).
-func checkAS4Path(s *scan, it item) bool {
+func (s *scan) as4Path(it item) bool {
 	if !s.old() {
 		return false
 	}
@@ -142,7 +142,7 @@ func checkAS4Path(s *scan, it item) bool {
 	return true
 }
 
-func checkAS4Aggregator(s *scan, it item) bool {
+func (s *scan) as4Aggregator(it item) bool {
 	if !s.old() {
 		return false
 	}
@@ -164,9 +164,9 @@ func (s *scan) old() bool {
 	return true
 }
 
-// checkLarge notes whether a large community is there twice: the receiver
+// large notes whether a large community is there twice: the receiver
 // removes the second (RFC 8092 section 5).
-func checkLarge(s *scan, it item) bool {
+func (s *scan) large(it item) bool {
 	if v := s.val(it); len(v) > 12 && !ascending12(v) && repeats12(v) {
 		s.dupLarge = true
 		s.plain = false

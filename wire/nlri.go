@@ -9,61 +9,65 @@ import (
 // path ids, RFC 7911 section 3): it aliases the message and holds no other
 // memory. Err, after Next is false, is nil or a *Error.
 type NLRI4 struct {
-	b       []byte
-	at      int // of the next NLRI
-	off     int // of b[0] in the message
-	addr    uint32
-	pathID  uint32
-	n       uint8
-	addPath bool
-	err     *Error
+	b    []byte
+	at   int // of the next NLRI
+	id   int // octets of a path id: 0 or 4
+	off  int // of b[0] in the message
+	addr uint32
+	n    uint8
+	path uint32
+	err  *Error
+}
+
+// idLen returns the octets of a path id.
+func idLen(addPath bool) int {
+	if addPath {
+		return 4
+	}
+	return 0
 }
 
 // NewNLRI4 returns a cursor over b, whose first octet is octet off of what
 // errors count from.
 func NewNLRI4(b []byte, off int, addPath bool) NLRI4 {
-	return NLRI4{b: b, off: off, addPath: addPath}
+	return NLRI4{b: b, off: off, id: idLen(addPath)}
 }
 
 // Next moves to the next prefix, and is false at the end or at an error.
 func (w *NLRI4) Next() bool {
-	b, p := w.b, w.at
-	if w.addPath {
-		if len(b)-p < 5 {
-			return w.end()
+	b, p := w.b, w.at+w.id
+	// Five octets hold any prefix, so this one cannot overrun.
+	if uint(p) < uint(len(b)) && len(b)-p >= 5 && b[p] <= 32 {
+		rest := b[p : p+5 : p+5]
+		n := rest[0]
+		if w.id != 0 {
+			w.path = binary.BigEndian.Uint32(b[p-4:])
 		}
-		w.pathID = binary.BigEndian.Uint32(b[p:])
-		p += 4
+		w.at = p + 1 + int(n+7)>>3
+		w.n = n
+		w.addr = binary.BigEndian.Uint32(rest[1:]) & uint32(^uint64(0)<<(32-n))
+		return true
 	}
-	var a uint32
-	var n uint8
-	if rest := b[min(p, len(b)):]; len(rest) >= 5 {
-		n = rest[0]
-		a = binary.BigEndian.Uint32(rest[1:5])
-	} else if len(rest) > 0 {
-		n = rest[0]
-		for i, c := range rest[1:] {
-			a |= uint32(c) << (24 - 8*i)
-		}
-	} else {
-		return w.end()
-	}
-	next := p + 1 + int(n+7)>>3
-	if n > 32 || next > len(b) {
-		return w.end()
-	}
-	w.at = next
-	w.n = n
-	w.addr = a & (^uint32(0) << (32 - n))
-	return true
+	return w.last()
 }
 
-// end is false; it sets the error where the walk stopped before the end.
-func (w *NLRI4) end() bool {
-	if w.at < len(w.b) && w.err == nil {
-		w.err = prefixError(w.b, w.at, w.off, 32, w.addPath)
+// last reads an NLRI near the end of the block.
+func (w *NLRI4) last() bool {
+	b, p := w.b, w.at+w.id
+	if p >= len(b) || b[p] > 32 || p+1+int(b[p]+7)>>3 > len(b) {
+		if w.at < len(b) && w.err == nil {
+			w.err = prefixError(b, w.at, w.off, 32, w.id != 0)
+		}
+		return false
 	}
-	return false
+	if w.id != 0 {
+		w.path = binary.BigEndian.Uint32(b[p-4:])
+	}
+	w.n = b[p]
+	w.at = p + 1 + int(w.n+7)>>3
+	hi, _ := bits128(b[p+1 : w.at])
+	w.addr = uint32(hi>>32) & uint32(^uint64(0)<<(32-w.n))
+	return true
 }
 
 // Addr returns the prefix's address, with the bits past its length cleared.
@@ -73,10 +77,10 @@ func (w *NLRI4) Addr() uint32 { return w.addr }
 func (w *NLRI4) Len() uint8 { return w.n }
 
 // PathID returns the path id, 0 without Add-Path.
-func (w *NLRI4) PathID() uint32 { return w.pathID }
+func (w *NLRI4) PathID() uint32 { return w.path }
 
 // HasPathID is true where the NLRI carry path ids.
-func (w *NLRI4) HasPathID() bool { return w.addPath }
+func (w *NLRI4) HasPathID() bool { return w.id != 0 }
 
 // Prefix returns the prefix, masked.
 func (w *NLRI4) Prefix() netip.Prefix { return prefix4(w.addr, w.n) }
@@ -86,57 +90,56 @@ func (w *NLRI4) Err() *Error { return w.err }
 
 // NLRI6 walks a block of IPv6 prefixes in place, as NLRI4 does.
 type NLRI6 struct {
-	b       []byte
-	at      int
-	off     int
-	hi, lo  uint64
-	pathID  uint32
-	n       uint8
-	addPath bool
-	err     *Error
+	b      []byte
+	at     int
+	id     int
+	off    int
+	hi, lo uint64
+	n      uint8
+	path   uint32
+	err    *Error
 }
 
 // NewNLRI6 returns a cursor over b, whose first octet is octet off of what
 // errors count from.
 func NewNLRI6(b []byte, off int, addPath bool) NLRI6 {
-	return NLRI6{b: b, off: off, addPath: addPath}
+	return NLRI6{b: b, off: off, id: idLen(addPath)}
 }
 
 // Next moves to the next prefix, and is false at the end or at an error.
 func (w *NLRI6) Next() bool {
-	b, p := w.b, w.at
-	if w.addPath {
-		if len(b)-p < 5 {
-			return w.end()
+	b, p := w.b, w.at+w.id
+	if uint(p) < uint(len(b)) && len(b)-p >= 17 && b[p] <= 128 {
+		rest := b[p : p+17 : p+17]
+		n := rest[0]
+		if w.id != 0 {
+			w.path = binary.BigEndian.Uint32(b[p-4:])
 		}
-		w.pathID = binary.BigEndian.Uint32(b[p:])
-		p += 4
+		w.at = p + 1 + (int(n)+7)>>3
+		w.n = n
+		w.hi, w.lo = mask128(binary.BigEndian.Uint64(rest[1:]), binary.BigEndian.Uint64(rest[9:]), n)
+		return true
 	}
-	if p >= len(b) {
-		return w.end()
-	}
-	n := b[p]
-	next := p + 1 + (int(n)+7)>>3
-	if n > 128 || next > len(b) {
-		return w.end()
-	}
-	if len(b)-p >= 17 {
-		w.hi = binary.BigEndian.Uint64(b[p+1:])
-		w.lo = binary.BigEndian.Uint64(b[p+9:])
-	} else {
-		w.hi, w.lo = bits128(b[p+1 : next])
-	}
-	w.at = next
-	w.n = n
-	w.hi, w.lo = mask128(w.hi, w.lo, n)
-	return true
+	return w.last()
 }
 
-func (w *NLRI6) end() bool {
-	if w.at < len(w.b) && w.err == nil {
-		w.err = prefixError(w.b, w.at, w.off, 128, w.addPath)
+// last reads an NLRI near the end of the block.
+func (w *NLRI6) last() bool {
+	b, p := w.b, w.at+w.id
+	if p >= len(b) || b[p] > 128 || p+1+(int(b[p])+7)>>3 > len(b) {
+		if w.at < len(b) && w.err == nil {
+			w.err = prefixError(b, w.at, w.off, 128, w.id != 0)
+		}
+		return false
 	}
-	return false
+	if w.id != 0 {
+		w.path = binary.BigEndian.Uint32(b[p-4:])
+	}
+	w.n = b[p]
+	w.at = p + 1 + (int(w.n)+7)>>3
+	w.hi, w.lo = bits128(b[p+1 : w.at])
+	w.hi, w.lo = mask128(w.hi, w.lo, w.n)
+	return true
 }
 
 // Hi returns the first 64 bits of the address, masked.
@@ -149,10 +152,10 @@ func (w *NLRI6) Lo() uint64 { return w.lo }
 func (w *NLRI6) Len() uint8 { return w.n }
 
 // PathID returns the path id, 0 without Add-Path.
-func (w *NLRI6) PathID() uint32 { return w.pathID }
+func (w *NLRI6) PathID() uint32 { return w.path }
 
 // HasPathID is true where the NLRI carry path ids.
-func (w *NLRI6) HasPathID() bool { return w.addPath }
+func (w *NLRI6) HasPathID() bool { return w.id != 0 }
 
 // Prefix returns the prefix, masked.
 func (w *NLRI6) Prefix() netip.Prefix { return prefix6(w.hi, w.lo, w.n) }

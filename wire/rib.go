@@ -15,14 +15,18 @@ type RIBOptions struct {
 // AttributeDiscard the rest is appended, with anything worse nothing is.
 //
 // MP_REACH_NLRI may hold the next hop alone or be whole, and its next hop goes
-// before NEXT_HOP. An AGGREGATOR may be of either length.
+// before NEXT_HOP. An AGGREGATOR may be of either length. An entry may lack what
+// an UPDATE must have, since collectors dump routes of their own so: it is the
+// caller's to judge.
 func AppendRIBAttributes(dst, attrs []byte, f Family, o RIBOptions) ([]byte, *Error) {
 	var s scan
 	s.start(attrs, 0)
 	s.as4, s.external = !o.AS2, o.External
 	s.recorded, s.rib, s.family = true, true, f
 	s.run()
-	s.ribMandatory()
+	if s.tooLong() && s.action() < TreatAsWithdraw {
+		s.err = tooLongError(0, len(attrs))
+	}
 	if s.action() > AttributeDiscard {
 		return dst, s.err
 	}
@@ -34,27 +38,4 @@ func AppendRIBAttributes(dst, attrs []byte, f Family, o RIBOptions) ([]byte, *Er
 		from = hopReach
 	}
 	return s.appendCanonical(dst, from), s.err
-}
-
-// ribMandatory looks for what a route must have. A next hop of 4 octets in
-// NEXT_HOP serves any family here: the dump says no more.
-func (s *scan) ribMandatory() {
-	reason := ""
-	switch {
-	case s.have&(1<<AttrOrigin) == 0:
-		reason = "ORIGIN is missing"
-	case s.have&(1<<AttrASPath) == 0:
-		reason = "AS_PATH is missing"
-	case s.have&(1<<AttrNextHop|1<<AttrMPReach) == 0 && s.family.Form() != FormRaw:
-		reason = "next hop is missing"
-	default:
-		if _, long := s.tooLong(); !long {
-			return
-		}
-		reason = "AS_PATH is longer than an attribute once its AS numbers have 4 octets"
-	}
-	if s.action() < TreatAsWithdraw {
-		s.err = &Error{End: len(s.b), Field: "path attributes", Reason: reason,
-			RFC: "RFC 7606 3(d)", Action: TreatAsWithdraw, Code: CodeUpdate, Subcode: SubMissingWellKnown}
-	}
 }

@@ -108,7 +108,7 @@ func (s *scan) run() {
 			s.plain = false
 			continue
 		}
-		if row.check != nil && !row.check(s, it) {
+		if row.check != checkNone && !s.check(row.check, it) {
 			s.plain = false
 			continue
 		}

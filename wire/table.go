@@ -15,9 +15,42 @@ type attrRow struct {
 	action   Action
 	onFlags  Action
 	external Action
-	subcode  uint8                  // of a NOTIFICATION
-	rfc      string                 // rule that action comes from
-	check    func(*scan, item) bool // of the value, after the length; false: drop it
+	subcode  uint8      // of a NOTIFICATION
+	rfc      string     // rule that action comes from
+	check    valueCheck // of the value, after the length
+}
+
+// valueCheck names the function that checks a value further than its length.
+// It is a number and not a function, so that a scan can live on the stack.
+type valueCheck uint8
+
+const (
+	checkNone valueCheck = iota
+	checkOrigin
+	checkASPath
+	checkAggregator
+	checkAS4Path
+	checkAS4Aggregator
+	checkLarge
+)
+
+// check runs the value's check; false: drop the attribute.
+func (s *scan) check(c valueCheck, it item) bool {
+	switch c {
+	case checkOrigin:
+		return s.origin(it)
+	case checkASPath:
+		return s.asPath(it)
+	case checkAggregator:
+		return s.aggregator(it)
+	case checkAS4Path:
+		return s.as4Path(it)
+	case checkAS4Aggregator:
+		return s.as4Aggregator(it)
+	case checkLarge:
+		return s.large(it)
+	}
+	return true
 }
 
 // lenRule is a rule for the length of an attribute's value.

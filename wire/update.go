@@ -229,10 +229,10 @@ func (u *Update) mandatory(at int) {
 	reason := ""
 	switch {
 	case sc.have&both == both && (len(u.nlri) == 0 || sc.have&(1<<AttrNextHop) != 0):
-		if _, long := sc.tooLong(); !long {
-			return
+		if sc.tooLong() && sc.action() < TreatAsWithdraw {
+			sc.err = tooLongError(at, 2+len(sc.b))
 		}
-		reason = "AS_PATH is longer than an attribute once its AS numbers have 4 octets"
+		return
 	case sc.have&(1<<AttrOrigin) == 0:
 		reason = "ORIGIN is missing"
 	case sc.have&(1<<AttrASPath) == 0:
@@ -244,6 +244,13 @@ func (u *Update) mandatory(at int) {
 		sc.err = &Error{Off: at, Start: at, End: at + 2 + len(sc.b), Field: "path attributes", Reason: reason,
 			RFC: "RFC 7606 3(d)", Action: TreatAsWithdraw, Code: CodeUpdate, Subcode: SubMissingWellKnown}
 	}
+}
+
+// tooLongError says that an AS_PATH cannot be kept.
+func tooLongError(at, n int) *Error {
+	return &Error{Off: at, Start: at, End: at + n, Field: "path attributes",
+		Reason: "AS_PATH is longer than an attribute once its AS numbers have 4 octets",
+		RFC:    "RFC 7606 7.2", Action: TreatAsWithdraw, Code: CodeUpdate, Subcode: SubMalformedASPath}
 }
 
 // endOfRIB recognizes the End-of-RIB marker (RFC 4724 section 2).
