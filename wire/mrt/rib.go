@@ -143,7 +143,10 @@ func nlriSize(f wire.Family, b []byte) (n int, reason string) {
 	if len(b) == 0 {
 		return 0, "missing"
 	}
-	if f.Form() != wire.FormRaw {
+	if form := f.Form(); form != wire.FormRaw {
+		if v4 := f.Is4(); form == wire.FormPrefix && (b[0] > 128 || v4 && b[0] > 32) {
+			return 0, lengthOver(v4)
+		}
 		return 1 + (int(b[0])+7)>>3, ""
 	}
 	w := wire.NewNLRIRaw(b, 0, f, false)

@@ -79,9 +79,9 @@ func addr(b []byte) netip.Addr {
 
 func lengthOver(v4 bool) string {
 	if v4 {
-		return "is over 32"
+		return "over 32"
 	}
-	return "is over 128"
+	return "over 128"
 }
 
 // keyBits reads up to 16 octets as the top of 128 bits.
