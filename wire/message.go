@@ -66,14 +66,14 @@ func ParseHeader(b []byte, s *Session) (MessageType, int, *Error) {
 	return t, n, nil
 }
 
-// checkUpdateHeader holds the header of a whole message to an UPDATE's.
-func checkUpdateHeader(msg []byte, s *Session) *Error {
+// checkHeader holds the header of a whole message to type want.
+func checkHeader(msg []byte, s *Session, want MessageType) *Error {
 	t, n, err := ParseHeader(msg, s)
 	switch {
 	case err != nil:
 		return err
-	case t != MsgUpdate:
-		return headerError(18, 19, SubBadType, "not an UPDATE")
+	case t != want:
+		return headerError(18, 19, SubBadType, "type is not that of "+want.String())
 	case n != len(msg):
 		return headerError(16, 18, SubBadLength, "length is not that of the message")
 	}
@@ -83,4 +83,71 @@ func checkUpdateHeader(msg []byte, s *Session) *Error {
 func headerError(at, end int, subcode uint8, reason string) *Error {
 	return &Error{Off: at, Start: at, End: end, Field: "header", Reason: reason,
 		RFC: "RFC 4271 6.1", Action: SessionReset, Code: CodeHeader, Subcode: subcode}
+}
+
+// appendHeader appends a header whose length endMessage fills in.
+func appendHeader(dst []byte, t MessageType) []byte {
+	return append(dst, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, byte(t))
+}
+
+// endMessage writes the length of the message that starts at at.
+func endMessage(b []byte, at int) []byte {
+	if len(b)-at > MaxExtendedLen {
+		panic("BUG: message over 65,535 octets")
+	}
+	binary.BigEndian.PutUint16(b[at+16:], uint16(len(b)-at))
+	return b
+}
+
+// AppendKeepalive appends a KEEPALIVE (RFC 4271 section 4.4).
+func AppendKeepalive(dst []byte) []byte {
+	return endMessage(appendHeader(dst, MsgKeepalive), len(dst))
+}
+
+// Notification is a NOTIFICATION (RFC 4271 section 4.5). Data of a parsed one
+// aliases the message.
+type Notification struct {
+	Code, Subcode uint8
+	Data          []byte
+}
+
+// AppendNotification appends a NOTIFICATION; data that does not fit is cut.
+func AppendNotification(dst []byte, n Notification) []byte {
+	at := len(dst)
+	dst = append(appendHeader(dst, MsgNotification), n.Code, n.Subcode)
+	return endMessage(append(dst, n.Data[:min(len(n.Data), MaxMessageLen-minNotificationLen)]...), at)
+}
+
+// ParseNotification reads a whole NOTIFICATION message.
+func ParseNotification(msg []byte, s *Session) (Notification, *Error) {
+	if err := checkHeader(msg, s, MsgNotification); err != nil {
+		return Notification{}, err
+	}
+	return Notification{Code: msg[19], Subcode: msg[20], Data: msg[21:]}, nil
+}
+
+// RouteRefresh is a ROUTE-REFRESH (RFC 2918; the subtype is RFC 7313's: 0 is a
+// request, 1 and 2 are the begin and the end of a refresh). Data holds what
+// RFC 5291 appends.
+type RouteRefresh struct {
+	Family  Family
+	Subtype uint8
+	Data    []byte
+}
+
+// AppendRouteRefresh appends a ROUTE-REFRESH.
+func AppendRouteRefresh(dst []byte, r RouteRefresh) []byte {
+	at := len(dst)
+	dst = append(appendHeader(dst, MsgRouteRefresh), byte(r.Family>>16), byte(r.Family>>8), r.Subtype, byte(r.Family))
+	return endMessage(append(dst, r.Data...), at)
+}
+
+// ParseRouteRefresh reads a whole ROUTE-REFRESH message.
+func ParseRouteRefresh(msg []byte, s *Session) (RouteRefresh, *Error) {
+	if err := checkHeader(msg, s, MsgRouteRefresh); err != nil {
+		return RouteRefresh{}, err
+	}
+	b := msg[HeaderLen:]
+	return RouteRefresh{Family: MakeFamily(binary.BigEndian.Uint16(b), b[3]), Subtype: b[2], Data: b[4:]}, nil
 }

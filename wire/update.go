@@ -76,7 +76,7 @@ func (m *MP) check() *Error {
 // AttributeDiscard everything else is as it should be.
 func (u *Update) Parse(msg []byte, s *Session) *Error {
 	u.reset()
-	if err := checkUpdateHeader(msg, s); err != nil {
+	if err := checkHeader(msg, s, MsgUpdate); err != nil {
 		return u.lose(err)
 	}
 	return u.parse(msg[HeaderLen:], HeaderLen, s)
