@@ -2,53 +2,6 @@ package trie
 
 import "ribd/internal/slab"
 
-type Tree struct{}
-
-func NewTree(h *slab.Heap, width uint8) *Tree                      { return &Tree{} }
-func OpenTree(h *slab.Heap, width uint8, root uint32) Tree         { return Tree{} }
-func (t *Tree) Begin(version uint32)                               {}
-func (t *Tree) Get(k Key, n uint8) uint32                          { panic("first version") }
-func (t *Tree) Set(k Key, n uint8, v uint32) (old uint32, ok bool) { panic("first version") }
-
-// Delete uses the heap's reserve; should even that be gone (a long view holds it), it returns 0 and changes nothing: Get still finds the value.
-func (t *Tree) Delete(k Key, n uint8) (old uint32)            { panic("first version") }
-func (t *Tree) Match(k Key, maxLen uint8) (v uint32, n uint8) { panic("first version") }
-func (t *Tree) Root() uint32                                  { panic("first version") } // 0: empty
-func (t *Tree) View() View                                    { panic("first version") } // writer's own, not yet published
-func (t *Tree) Clear()                                        {}
-func (t *Tree) Restamp()                                      {} // every node's birth becomes 0; with Heap.Rebase and Holds.Rebase, version numbers start again at 1
-
-// Position is where an evacuation or restamp stands; zero: at the start.
-type Position struct {
-	Key Key
-	Len uint8
-}
-
-// Evacuate rewrites up to budget nodes that sit in extents marked by Heap.Drain, inside a batch; go on from next until done.
-func (t *Tree) Evacuate(from Position, budget int) (next Position, done bool) { panic("first version") }
-
-type Entry struct {
-	Len   uint8
-	Value uint32
-}
-
-type View struct{}
-
-func NewView(a *slab.Arena, root uint32, width uint8) View       { return View{} }
-func (v View) Get(k Key, n uint8) uint32                         { panic("first version") }
-func (v View) Match(k Key, maxLen uint8) (val uint32, n uint8)   { panic("first version") }
-func (v View) Covering(k Key, maxLen uint8, dst []Entry) []Entry { panic("first version") }
-func (v View) Cursor() Cursor                                    { return Cursor{} }
-
-type Cursor struct{}
-
-func (c *Cursor) Seek(k Key, n uint8)  {} // the next Next finds the first prefix at or after k/n
-func (c *Cursor) Under(k Key, n uint8) {} // only k/n and what it covers, from its start
-func (c *Cursor) Next() bool           { return false }
-func (c *Cursor) Key() Key             { return Key{} }
-func (c *Cursor) Len() uint8           { return 0 }
-func (c *Cursor) Value() uint32        { return 0 }
-
 type Handles struct{}
 
 func NewHandles(a *slab.Arena) *Handles      { return &Handles{} }

@@ -64,6 +64,18 @@ func (a *Arena) Load(ref uint32) uint32 { return *a.word(ref) }
 // Store sets the word at ref, which nobody else reads yet.
 func (a *Arena) Store(ref, w uint32) { *a.word(ref) = w }
 
+// Load64 returns the two words at ref, the first one low.
+func (a *Arena) Load64(ref uint32) uint64 {
+	p := (*[2]uint32)(unsafe.Add(a.base, uintptr(ref)<<2))
+	return uint64(p[0]) | uint64(p[1])<<32
+}
+
+// Store64 sets the two words at ref.
+func (a *Arena) Store64(ref uint32, w uint64) {
+	p := (*[2]uint32)(unsafe.Add(a.base, uintptr(ref)<<2))
+	p[0], p[1] = uint32(w), uint32(w>>32)
+}
+
 // LoadAtomic returns the word at ref, which its writer may be replacing.
 func (a *Arena) LoadAtomic(ref uint32) uint32 { return atomic.LoadUint32(a.word(ref)) }
 
