@@ -10,7 +10,14 @@ import (
 )
 
 type commands struct {
-	Gen genCommand `cmd:"" help:"Make an MRT table (and update file), the same for the same flags."`
+	Gen    genCommand    `cmd:"" help:"Make an MRT table (and update file), the same for the same flags."`
+	LPM    lpmCommand    `cmd:"" name:"lpm" help:"Longest match: ns a look-up, beside gaissmai/bart and kentik/patricia; tails beside updates; bytes a prefix."`
+	Update updateCommand `cmd:"" help:"Routes into the table: copy-on-write updates beside bart's, whole transfers on one core and two."`
+	Load   loadCommand   `cmd:"" help:"A full-table dump into ribd: time, peak and settled memory, bytes a path."`
+	Query  queryCommand  `cmd:"" help:"Questions over HTTP: single and packed look-ups beside a bare server, whole-table questions."`
+	All    allCommand    `cmd:"" help:"All figures, one report."`
+
+	Bare bareCommand `cmd:"" hidden:"" help:"Serve the answers of a file, as bare as fasthttp goes (the rival of query)."`
 }
 
 func main() {

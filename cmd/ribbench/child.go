@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// child is a server that runs beside: ribd, or the bare one.
+type child struct {
+	cmd     *exec.Cmd
+	addr    string
+	started time.Time
+	log     tail
+	ended   chan error
+}
+
+// tail keeps the last of what a child says, and hands out the address that it
+// listens on.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+	addr chan string
+}
+
+var listening = regexp.MustCompile(`api=http addr=([^ \n"]+)`)
+
+// Write takes the log of a child.
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, b...)
+	if t.addr != nil {
+		if m := listening.FindSubmatch(t.text); m != nil && bytes.IndexByte(t.text[bytes.Index(t.text, m[0]):], '\n') >= 0 {
+			t.addr <- string(m[1])
+			t.addr = nil
+		}
+	}
+	if extra := len(t.text) - 16<<10; extra > 0 {
+		t.text = append(t.text[:0], t.text[extra:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.text)
+}
+
+// startChild runs a program until it says where it listens.
+func startChild(name string, args ...string) (*child, error) {
+	addr := make(chan string, 1)
+	c := &child{cmd: exec.Command(name, args...), ended: make(chan error, 1), started: time.Now()}
+	c.log.addr = addr
+	c.cmd.Stderr, c.cmd.Stdout = &c.log, &c.log
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { c.ended <- c.cmd.Wait() }()
+	select {
+	case c.addr = <-addr:
+		return c, nil
+	case err := <-c.ended:
+		return nil, fmt.Errorf("%s ended before it listened: %w\n%s", filepath.Base(name), err, &c.log)
+	case <-time.After(30 * time.Second):
+		c.cmd.Process.Kill()
+		return nil, fmt.Errorf("%s did not say where it listens within 30 s\n%s", filepath.Base(name), &c.log)
+	}
+}
+
+// stop ends the child as an operator would.
+func (c *child) stop() {
+	c.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-c.ended:
+	case <-time.After(20 * time.Second):
+		c.cmd.Process.Kill()
+		<-c.ended
+	}
+}
+
+// ready waits until the loads are done and returns how long that took from the
+// start of the process.
+func (c *child) ready(limit time.Duration) (time.Duration, error) {
+	for {
+		r, err := http.Get("http://" + c.addr + "/readyz")
+		if err == nil {
+			io.Copy(io.Discard, r.Body)
+			r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return time.Since(c.started), nil
+			}
+		}
+		select {
+		case err := <-c.ended:
+			c.ended <- err
+			return 0, fmt.Errorf("ribd ended while it loaded: %w\n%s", err, &c.log)
+		case <-time.After(5 * time.Millisecond):
+		}
+		if time.Since(c.started) > limit {
+			return 0, fmt.Errorf("ribd was not ready within %v\n%s", limit, &c.log)
+		}
+	}
+}
+
+// stats asks for the part of /api/v1/stats that is needed here.
+func (c *child) stats() (s struct {
+	Prefixes, Paths uint64
+	AttributeSets   uint64 `json:"attribute_sets"`
+	Memory          map[string]uint64
+}, err error) {
+	r, err := http.Get("http://" + c.addr + "/api/v1/stats")
+	if err != nil {
+		return s, err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return s, errors.New("stats: " + r.Status)
+	}
+	return s, json.NewDecoder(r.Body).Decode(&s)
+}
+
+// memory returns what the child has resident and the most that it had, in bytes.
+func (c *child) memory() (now, peak float64, err error) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0, fmt.Errorf("resident memory is read from /proc, which %s lacks: %w", runtime.GOOS, err)
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	for sc.Scan() {
+		name, value, _ := strings.Cut(sc.Text(), ":")
+		var kb float64
+		fmt.Sscanf(strings.TrimSpace(value), "%f kB", &kb)
+		switch name {
+		case "VmRSS":
+			now = kb * 1024
+		case "VmHWM":
+			peak = kb * 1024
+		}
+	}
+	return now, peak, sc.Err()
+}
+
+// settled waits until resident memory no longer falls and returns it, and the peak.
+func (c *child) settled(wait time.Duration) (now, peak float64, err error) {
+	least := -1.0
+	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(wait / 20) {
+		if now, peak, err = c.memory(); err != nil {
+			return 0, 0, err
+		}
+		if least < 0 || now < least*0.999 {
+			least = now
+			end = time.Now().Add(wait / 2)
+		}
+	}
+	return now, peak, nil
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// conn is the client's side of one connection: it sends requests that are ready as
+// octets and reads answers with a Content-Length, with as little work as can be, so
+// that the server is what is measured.
+type conn struct {
+	c net.Conn
+	r *bufio.Reader
+	b []byte // the last body
+}
+
+func dial(addr string) (*conn, error) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c: c, r: bufio.NewReaderSize(c, 32<<10)}, nil
+}
+
+var contentLength = []byte("content-length:")
+
+// ask sends one request and reads the answer, whose status must be 200.
+func (c *conn) ask(request []byte) error {
+	if _, err := c.c.Write(request); err != nil {
+		return err
+	}
+	size := -1
+	for first := true; ; first = false {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if first && (len(line) < 12 || string(line[9:12]) != "200") {
+			return fmt.Errorf("answer %q", line)
+		}
+		if line = bytes.TrimRight(line, "\r\n"); len(line) == 0 {
+			break
+		}
+		if len(line) > len(contentLength) && bytes.EqualFold(line[:len(contentLength)], contentLength) {
+			if size, err = strconv.Atoi(string(bytes.TrimSpace(line[len(contentLength):]))); err != nil {
+				return err
+			}
+		}
+		if size < 0 && bytes.EqualFold(line, []byte("transfer-encoding: chunked")) {
+			return c.chunked()
+		}
+	}
+	if size < 0 {
+		return fmt.Errorf("an answer without Content-Length")
+	}
+	if cap(c.b) < size {
+		c.b = make([]byte, size)
+	}
+	c.b = c.b[:size]
+	_, err := io.ReadFull(c.r, c.b)
+	return err
+}
+
+// chunked reads a body of chunks, to the end of the header first.
+func (c *conn) chunked() error {
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimRight(line, "\r\n")) == 0 {
+			break
+		}
+	}
+	c.b = c.b[:0]
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		n, err := strconv.ParseUint(string(bytes.TrimRight(line, "\r\n")), 16, 31)
+		if err != nil {
+			return err
+		}
+		at := len(c.b)
+		if need := at + int(n) + 2; cap(c.b) < need {
+			c.b = append(make([]byte, 0, 2*need), c.b...)
+		}
+		c.b = c.b[:at+int(n)+2] // with the line's end after the chunk
+		if _, err := io.ReadFull(c.r, c.b[at:]); err != nil {
+			return err
+		}
+		c.b = c.b[:at+int(n)]
+		if n == 0 {
+			return nil
+		}
+	}
+}
+
+// rate asks over many connections for a while and returns answers a second. Each
+// connection takes its turn through the requests from a place of its own.
+func rate(addr string, connections int, span time.Duration, requests [][]byte) (float64, error) {
+	var wg sync.WaitGroup
+	counts, errs := make([]int, connections), make([]error, connections)
+	conns := make([]*conn, connections)
+	for i := range conns {
+		c, err := dial(addr)
+		if err != nil {
+			return 0, err
+		}
+		defer c.c.Close()
+		conns[i] = c
+	}
+	start := time.Now()
+	end := start.Add(span)
+	for i, c := range conns {
+		wg.Go(func() {
+			for at := i * len(requests) / connections; ; at++ {
+				if counts[i]&31 == 0 && time.Now().After(end) {
+					return
+				}
+				if errs[i] = c.ask(requests[at%len(requests)]); errs[i] != nil {
+					return
+				}
+				counts[i]++
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(start)
+	sum := 0
+	for i := range counts {
+		if errs[i] != nil {
+			return 0, errs[i]
+		}
+		sum += counts[i]
+	}
+	return float64(sum) / took.Seconds(), nil
+}
