@@ -20,13 +20,13 @@ type Goal struct {
 	Value float64 `json:"value"`
 }
 
-// AtLeast is a goal for the value itself; so is AtMost.
+// AtLeast is a goal for the value itself.
 func AtLeast(v float64) *Goal { return &Goal{Value: v} }
 
 // AtMost is a goal for the value itself.
 func AtMost(v float64) *Goal { return &Goal{Value: v, Most: true} }
 
-// RatioAtLeast is a goal for the ratio to the rival; so is RatioAtMost.
+// RatioAtLeast is a goal for the ratio to the rival.
 func RatioAtLeast(v float64) *Goal { return &Goal{Value: v, Ratio: true} }
 
 // RatioAtMost is a goal for the ratio to the rival.
@@ -163,22 +163,6 @@ func ReadReport(name string) (*Report, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return r, nil
-}
-
-// Merge puts the rows of other into r: rows of the same name in place of the old
-// ones, so that a part of the figures can be measured again.
-func (r *Report) Merge(rows []Row) {
-	for _, row := range rows {
-		found := false
-		for i := range r.Rows {
-			if r.Rows[i].Name == row.Name {
-				r.Rows[i], found = row, true
-			}
-		}
-		if !found {
-			r.Rows = append(r.Rows, row)
-		}
-	}
 }
 
 // Print writes the rows as a table: medians with the least and the greatest run,

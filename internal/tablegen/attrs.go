@@ -10,7 +10,8 @@ import (
 const (
 	attrOrigin, attrASPath, attrNextHop, attrMED       = 1, 2, 3, 4
 	attrAtomicAggregate, attrAggregator, attrCommunity = 6, 7, 8
-	attrMPReach, attrExtCommunity, attrLarge, attrOTC  = 14, 16, 32, 35
+	attrMPReach, attrMPUnreach                         = 14, 15
+	attrExtCommunity, attrLarge, attrOTC               = 16, 32, 35
 
 	flagsWellKnown, flagsOptional, flagsTransitive = 0x40, 0x80, 0xc0
 )

@@ -300,6 +300,44 @@ func TestOptionsThatCannotBeMet(t *testing.T) {
 	}
 }
 
+// A transfer announces each prefix that the peer sees, once.
+func TestTransferIsTheWholeTable(t *testing.T) {
+	tb := newTable(t, Options{IPv4: 4000, IPv6: 1000, Peers: 2, Seed: 6})
+	messages, routes := tb.Transfer(1)
+	seen := map[string]bool{}
+	for len(messages) > 0 {
+		n := int(binary.BigEndian.Uint16(messages[16:]))
+		m, err := bgp.ParseBGPMessage(messages[:n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := m.Body.(*bgp.BGPUpdate)
+		for _, p := range u.NLRI {
+			seen[p.String()] = true
+		}
+		for _, a := range u.PathAttributes {
+			if a, ok := a.(*bgp.PathAttributeMpReachNLRI); ok {
+				for _, p := range a.Value {
+					seen[p.String()] = true
+				}
+			}
+		}
+		messages = messages[n:]
+	}
+	want := 0
+	for i, p := range tb.Prefixes() {
+		if tb.sees(i, 1) {
+			want++
+			if !seen[p.String()] {
+				t.Fatalf("%v is missing", p)
+			}
+		}
+	}
+	if routes != want || len(seen) != want {
+		t.Errorf("%d routes counted, %d different; want %d", routes, len(seen), want)
+	}
+}
+
 func BenchmarkWriteRIB(b *testing.B) {
 	tb := newTable(b, Options{IPv4: 100_000, IPv6: 20_000, Peers: 4, Seed: 1})
 	for b.Loop() {

@@ -27,6 +27,7 @@ type updates struct {
 	micros  int64
 	counts  UpdateCounts
 	buf     []byte
+	attrs   []byte
 }
 
 // WriteUpdates writes messages of BGP4MP_ET that go on from the table: changed
@@ -114,9 +115,15 @@ func (u *updates) comeBack() error {
 // nlri appends the prefixes of a policy that the peer has given, as many as fit
 // well into a message.
 func (u *updates) nlri(b []byte, number int32, peer int, n *int) []byte {
-	for _, i := range u.members[u.first[number]:u.first[number+1]] {
+	b, _ = u.appendNLRI(b, u.members[u.first[number]:u.first[number+1]], peer, n)
+	return b
+}
+
+// appendNLRI is nlri for a list of prefixes, and returns those that are left over.
+func (u *updates) appendNLRI(b []byte, members []int32, peer int, n *int) (nlri []byte, rest []int32) {
+	for j, i := range members {
 		if len(b) > 3000 {
-			break
+			return b, members[j:]
 		}
 		if !u.t.sees(int(i), peer) {
 			continue
@@ -127,30 +134,16 @@ func (u *updates) nlri(b []byte, number int32, peer int, n *int) []byte {
 		b = appendPrefix(b, u.t.prefixes[i])
 		*n++
 	}
-	return b
+	return b, nil
 }
 
 func (u *updates) announce(number int32, peer int, gen uint64) error {
-	attrs := u.t.appendAttrs(nil, number, peer, gen)
 	nlri := u.nlri(nil, number, peer, &u.counts.Announced)
 	if len(nlri) == 0 {
 		return nil
 	}
-	b := u.begin(peer)
-	b = append(b, 0, 0) // nothing withdrawn
-	at := len(b)
-	b = append(b, 0, 0)
-	if u.t.policies[number].v6 {
-		reach := append([]byte{0, 2, 1, 16}, u.t.peers[peer].NextHop6.AsSlice()...)
-		reach = append(reach, 0)
-		b = appendAttr(b, flagsOptional, attrMPReach, append(reach, nlri...))
-		b = appendWithout(b, attrs, attrMPReach)
-		nlri = nil
-	} else {
-		b = append(b, attrs...)
-	}
-	binary.BigEndian.PutUint16(b[at:], uint16(len(b)-at-2))
-	return u.end(append(b, nlri...))
+	u.attrs = u.t.appendAttrs(u.attrs[:0], number, peer, gen)
+	return u.end(u.t.appendUpdate(u.begin(peer), u.attrs, nlri, u.t.policies[number].v6, peer))
 }
 
 func (u *updates) withdraw(number int32, peer int) error {
@@ -158,15 +151,72 @@ func (u *updates) withdraw(number int32, peer int) error {
 	if len(nlri) == 0 {
 		return nil
 	}
-	b := u.begin(peer)
+	b, at := beginMessage(u.begin(peer))
 	if u.t.policies[number].v6 {
 		b = append(b, 0, 0)
-		attr := appendAttr(nil, flagsOptional, 15, append([]byte{0, 2, 1}, nlri...))
+		attr := appendAttr(nil, flagsOptional, attrMPUnreach, append([]byte{0, 2, 1}, nlri...))
 		b = binary.BigEndian.AppendUint16(b, uint16(len(attr)))
-		return u.end(append(b, attr...))
+		b = append(b, attr...)
+	} else {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(nlri)))
+		b = append(append(b, nlri...), 0, 0)
 	}
-	b = binary.BigEndian.AppendUint16(b, uint16(len(nlri)))
-	return u.end(append(append(b, nlri...), 0, 0))
+	return u.end(endMessage(b, at))
+}
+
+// beginMessage appends the header of an UPDATE; endMessage fills in its length.
+func beginMessage(b []byte) (_ []byte, at int) {
+	at = len(b)
+	for range 16 {
+		b = append(b, 0xff)
+	}
+	return append(b, 0, 0, 2), at
+}
+
+func endMessage(b []byte, at int) []byte {
+	if len(b)-at > 4096 {
+		panic(fmt.Sprintf("BUG: a message of %d octets", len(b)-at))
+	}
+	binary.BigEndian.PutUint16(b[at+16:], uint16(len(b)-at))
+	return b
+}
+
+// appendUpdate appends an UPDATE that announces nlri with attributes as a table
+// dump has them.
+func (t *Table) appendUpdate(b, attrs, nlri []byte, v6 bool, peer int) []byte {
+	b, at := beginMessage(b)
+	b = append(b, 0, 0) // nothing withdrawn
+	size := len(b)
+	b = append(b, 0, 0)
+	if v6 {
+		reach := append([]byte{0, 2, 1, 16}, t.peers[peer].NextHop6.AsSlice()...)
+		b = appendAttr(b, flagsOptional, attrMPReach, append(append(reach, 0), nlri...))
+		b = appendWithout(b, attrs, attrMPReach)
+		nlri = nil
+	} else {
+		b = append(b, attrs...)
+	}
+	binary.BigEndian.PutUint16(b[size:], uint16(len(b)-size-2))
+	return endMessage(append(b, nlri...), at)
+}
+
+// Transfer returns the UPDATE messages, end to end, by which a peer gives its whole
+// table when a session comes up: one for each set of attributes, and how many
+// routes they announce.
+func (t *Table) Transfer(peer int) (messages []byte, routes int) {
+	u := &updates{t: t}
+	u.index()
+	var nlri []byte
+	for number := range t.policies {
+		members := u.members[u.first[number]:u.first[number+1]]
+		for len(members) > 0 {
+			nlri, members = u.appendNLRI(nlri[:0], members, peer, &routes)
+			if len(nlri) > 0 {
+				messages = t.appendUpdate(messages, t.attrs(int32(number), peer), nlri, t.policies[number].v6, peer)
+			}
+		}
+	}
+	return messages, routes
 }
 
 // appendWithout appends attributes less those of one type.
@@ -184,7 +234,7 @@ func appendWithout(dst, attrs []byte, typ byte) []byte {
 	return dst
 }
 
-// begin starts a record up to and with the header of the BGP message.
+// begin starts a record, up to the BGP message.
 func (u *updates) begin(peer int) []byte {
 	u.micros += int64(u.rng.geometric(4000))
 	p := u.t.peers[peer]
@@ -202,25 +252,12 @@ func (u *updates) begin(peer int) []byte {
 	}
 	b = append(b, 0, 0, 0, afi)
 	b = append(b, p.Addr.AsSlice()...)
-	b = append(b, local.AsSlice()...)
-	for range 16 {
-		b = append(b, 0xff)
-	}
-	return append(b, 0, 0, 2) // length by end; UPDATE
+	return append(b, local.AsSlice()...)
 }
 
-// end fills in the lengths and writes the record.
+// end writes the record.
 func (u *updates) end(b []byte) error {
 	u.buf = b
-	at := 12 + 4 + 4 + 4 + 4 + 8 // to the BGP message of an IPv4 session
-	if b[27] == 2 {
-		at += 24
-	}
-	size := len(b) - at
-	if size > 4096 {
-		return fmt.Errorf("BUG: a message of %d octets", size)
-	}
-	binary.BigEndian.PutUint16(b[at+16:], uint16(size))
 	_, err := u.out.Write(finish(b))
 	u.counts.Messages++
 	return err
