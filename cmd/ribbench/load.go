@@ -51,20 +51,20 @@ func (e *env) loadOnce(file string) (l loaded, err error) {
 	if err != nil {
 		return l, err
 	}
-	c, err := startChild(ribd, "serve", "--load", file, "--http", "127.0.0.1:0")
+	c, err := benchkit.Start(ribd, "serve", "--load", file, "--http", "127.0.0.1:0")
 	if err != nil {
 		return l, err
 	}
-	defer c.stop()
-	if l.took, err = c.ready(loadLimit); err != nil {
+	defer c.Stop()
+	if l.took, err = c.Ready(loadLimit); err != nil {
 		return l, err
 	}
-	s, err := c.stats()
+	s, err := c.Stats()
 	if err != nil {
 		return l, err
 	}
 	l.paths, l.prefixes, l.sets, l.memory = s.Paths, s.Prefixes, s.AttributeSets, s.Memory
-	l.settled, l.peak, err = c.settled(e.span(8 * time.Second))
+	l.settled, l.peak, err = c.Settled(e.span(8 * time.Second))
 	return l, err
 }
 

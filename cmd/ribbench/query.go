@@ -30,12 +30,12 @@ func (e *env) queries() error {
 		return err
 	}
 	e.note("questions over HTTP: loading %s", filepath.Base(file))
-	c, err := startChild(ribd, "serve", "--load", file, "--http", "127.0.0.1:0")
+	c, err := benchkit.Start(ribd, "serve", "--load", file, "--http", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	defer c.stop()
-	if _, err := c.ready(loadLimit); err != nil {
+	defer c.Stop()
+	if _, err := c.Ready(loadLimit); err != nil {
 		return err
 	}
 	if err := e.single(c); err != nil {
@@ -49,16 +49,16 @@ func (e *env) queries() error {
 
 // single measures one look-up a request, beside a bare server that sends the same
 // bodies.
-func (e *env) single(c *child) error {
+func (e *env) single(c *benchkit.Process) error {
 	as := benchkit.Addresses(e.v4, 1024, 21)
 	requests := make([][]byte, len(as))
 	for i, a := range as {
 		requests[i] = fmt.Appendf(nil, "GET /api/v1/lookup/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", a)
 	}
-	given := answers{}
+	given := benchkit.Answers{}
 	octets := 0
 	for _, a := range as {
-		body, typ, err := get("http://" + c.addr + "/api/v1/lookup/" + a.String())
+		body, typ, err := get("http://" + c.Addr + "/api/v1/lookup/" + a.String())
 		if err != nil {
 			return err
 		}
@@ -69,11 +69,11 @@ func (e *env) single(c *child) error {
 	if err != nil {
 		return err
 	}
-	defer bare.stop()
+	defer bare.Stop()
 	span := e.span(2 * time.Second)
 	a, b, err := benchkit.Pairs(e.Runs,
-		func() (float64, error) { return rate(c.addr, connections, span, requests) },
-		func() (float64, error) { return rate(bare.addr, connections, span, requests) })
+		func() (float64, error) { return benchkit.Rate(c.Addr, connections, span, requests) },
+		func() (float64, error) { return benchkit.Rate(bare.Addr, connections, span, requests) })
 	if err != nil {
 		return err
 	}
@@ -84,24 +84,20 @@ func (e *env) single(c *child) error {
 }
 
 // startBare runs this program again as the bare server.
-func (e *env) startBare(a answers) (*child, error) {
-	data, err := json.Marshal(a)
-	if err != nil {
-		return nil, err
-	}
+func (e *env) startBare(a benchkit.Answers) (*benchkit.Process, error) {
 	name := filepath.Join(e.dir, "answers.json")
-	if err := os.WriteFile(name, data, 0o600); err != nil {
+	if err := a.Write(name); err != nil {
 		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	return startChild(self, "bare", name)
+	return benchkit.Start(self, "bare", name)
 }
 
 // packed measures batches of packed addresses.
-func (e *env) packed(c *child) error {
+func (e *env) packed(c *benchkit.Process) error {
 	var requests [][]byte
 	for i := range 64 {
 		b := fmt.Appendf(nil, "POST /api/v1/lookup?family=ipv4-unicast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", 4*batchSize)
@@ -112,7 +108,7 @@ func (e *env) packed(c *child) error {
 	}
 	span := e.span(2 * time.Second)
 	runs, err := benchkit.Times(e.Runs, func() (float64, error) {
-		n, err := rate(c.addr, 8, span, requests)
+		n, err := benchkit.Rate(c.Addr, 8, span, requests)
 		return n * batchSize / 1e6, err
 	})
 	if err != nil {
@@ -124,12 +120,12 @@ func (e *env) packed(c *child) error {
 
 // whole measures questions that look at every path: the time to the first row and
 // to the last. Each run asks another one, since a server may remember.
-func (e *env) whole(c *child) error {
+func (e *env) whole(c *benchkit.Process) error {
 	origins, community, err := e.asked(c)
 	if err != nil {
 		return err
 	}
-	s, err := c.stats()
+	s, err := c.Stats()
 	if err != nil {
 		return err
 	}
@@ -144,7 +140,7 @@ func (e *env) whole(c *child) error {
 		var first, all []float64
 		rows := 0
 		for run := range e.Runs {
-			f, a, n, err := stream("http://" + c.addr + "/api/v1/routes?" + q.ask(run).Encode())
+			f, a, n, err := stream("http://" + c.Addr + "/api/v1/routes?" + q.ask(run).Encode())
 			if err != nil {
 				return fmt.Errorf("%s: %w", q.name, err)
 			}
@@ -161,10 +157,10 @@ func (e *env) whole(c *child) error {
 }
 
 // asked picks origins and communities that are in the table, from look-ups.
-func (e *env) asked(c *child) (origins, communities []string, err error) {
+func (e *env) asked(c *benchkit.Process) (origins, communities []string, err error) {
 	seen := map[string]bool{}
 	for _, a := range benchkit.Addresses(e.v4, 400, 31) {
-		body, _, err := get("http://" + c.addr + "/api/v1/lookup/" + a.String())
+		body, _, err := get("http://" + c.Addr + "/api/v1/lookup/" + a.String())
 		if err != nil {
 			return nil, nil, err
 		}

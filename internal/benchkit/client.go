@@ -1,4 +1,4 @@
-package main
+package benchkit
 
 import (
 	"bufio"
@@ -11,27 +11,29 @@ import (
 	"time"
 )
 
-// conn is the client's side of one connection: it sends requests that are ready as
+// Conn is the client's side of one connection: it sends requests that are ready as
 // octets and reads answers with a Content-Length, with as little work as can be, so
 // that the server is what is measured.
-type conn struct {
+type Conn struct {
 	c net.Conn
 	r *bufio.Reader
-	b []byte // the last body
+	// Body is that of the last answer. It is overwritten by the next.
+	Body []byte
 }
 
-func dial(addr string) (*conn, error) {
+// Dial connects to a server.
+func Dial(addr string) (*Conn, error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{c: c, r: bufio.NewReaderSize(c, 32<<10)}, nil
+	return &Conn{c: c, r: bufio.NewReaderSize(c, 32<<10)}, nil
 }
 
 var contentLength = []byte("content-length:")
 
-// ask sends one request and reads the answer, whose status must be 200.
-func (c *conn) ask(request []byte) error {
+// Ask sends one request and reads the answer, whose status must be 200.
+func (c *Conn) Ask(request []byte) error {
 	if _, err := c.c.Write(request); err != nil {
 		return err
 	}
@@ -59,16 +61,16 @@ func (c *conn) ask(request []byte) error {
 	if size < 0 {
 		return fmt.Errorf("an answer without Content-Length")
 	}
-	if cap(c.b) < size {
-		c.b = make([]byte, size)
+	if cap(c.Body) < size {
+		c.Body = make([]byte, size)
 	}
-	c.b = c.b[:size]
-	_, err := io.ReadFull(c.r, c.b)
+	c.Body = c.Body[:size]
+	_, err := io.ReadFull(c.r, c.Body)
 	return err
 }
 
 // chunked reads a body of chunks, to the end of the header first.
-func (c *conn) chunked() error {
+func (c *Conn) chunked() error {
 	for {
 		line, err := c.r.ReadSlice('\n')
 		if err != nil {
@@ -78,7 +80,7 @@ func (c *conn) chunked() error {
 			break
 		}
 	}
-	c.b = c.b[:0]
+	c.Body = c.Body[:0]
 	for {
 		line, err := c.r.ReadSlice('\n')
 		if err != nil {
@@ -88,29 +90,29 @@ func (c *conn) chunked() error {
 		if err != nil {
 			return err
 		}
-		at := len(c.b)
-		if need := at + int(n) + 2; cap(c.b) < need {
-			c.b = append(make([]byte, 0, 2*need), c.b...)
+		at := len(c.Body)
+		if need := at + int(n) + 2; cap(c.Body) < need {
+			c.Body = append(make([]byte, 0, 2*need), c.Body...)
 		}
-		c.b = c.b[:at+int(n)+2] // with the line's end after the chunk
-		if _, err := io.ReadFull(c.r, c.b[at:]); err != nil {
+		c.Body = c.Body[:at+int(n)+2] // with the line's end after the chunk
+		if _, err := io.ReadFull(c.r, c.Body[at:]); err != nil {
 			return err
 		}
-		c.b = c.b[:at+int(n)]
+		c.Body = c.Body[:at+int(n)]
 		if n == 0 {
 			return nil
 		}
 	}
 }
 
-// rate asks over many connections for a while and returns answers a second. Each
+// Rate asks over many connections for a while and returns answers a second. Each
 // connection takes its turn through the requests from a place of its own.
-func rate(addr string, connections int, span time.Duration, requests [][]byte) (float64, error) {
+func Rate(addr string, connections int, span time.Duration, requests [][]byte) (float64, error) {
 	var wg sync.WaitGroup
 	counts, errs := make([]int, connections), make([]error, connections)
-	conns := make([]*conn, connections)
+	conns := make([]*Conn, connections)
 	for i := range conns {
-		c, err := dial(addr)
+		c, err := Dial(addr)
 		if err != nil {
 			return 0, err
 		}
@@ -125,7 +127,7 @@ func rate(addr string, connections int, span time.Duration, requests [][]byte) (
 				if counts[i]&31 == 0 && time.Now().After(end) {
 					return
 				}
-				if errs[i] = c.ask(requests[at%len(requests)]); errs[i] != nil {
+				if errs[i] = c.Ask(requests[at%len(requests)]); errs[i] != nil {
 					return
 				}
 				counts[i]++

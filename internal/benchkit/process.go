@@ -1,4 +1,4 @@
-package main
+package benchkit
 
 import (
 	"bufio"
@@ -19,10 +19,11 @@ import (
 	"time"
 )
 
-// child is a server that runs beside: ribd, or the bare one.
-type child struct {
+// Process is a server that runs beside: ribd, or a bare one.
+type Process struct {
+	// Addr is where it listens.
+	Addr    string
 	cmd     *exec.Cmd
-	addr    string
 	started time.Time
 	log     tail
 	ended   chan error
@@ -61,10 +62,10 @@ func (t *tail) String() string {
 	return string(t.text)
 }
 
-// startChild runs a program until it says where it listens.
-func startChild(name string, args ...string) (*child, error) {
+// Start runs a program until it says where it listens.
+func Start(name string, args ...string) (*Process, error) {
 	addr := make(chan string, 1)
-	c := &child{cmd: exec.Command(name, args...), ended: make(chan error, 1), started: time.Now()}
+	c := &Process{cmd: exec.Command(name, args...), ended: make(chan error, 1), started: time.Now()}
 	c.log.addr = addr
 	c.cmd.Stderr, c.cmd.Stdout = &c.log, &c.log
 	if err := c.cmd.Start(); err != nil {
@@ -72,7 +73,7 @@ func startChild(name string, args ...string) (*child, error) {
 	}
 	go func() { c.ended <- c.cmd.Wait() }()
 	select {
-	case c.addr = <-addr:
+	case c.Addr = <-addr:
 		return c, nil
 	case err := <-c.ended:
 		return nil, fmt.Errorf("%s ended before it listened: %w\n%s", filepath.Base(name), err, &c.log)
@@ -82,8 +83,8 @@ func startChild(name string, args ...string) (*child, error) {
 	}
 }
 
-// stop ends the child as an operator would.
-func (c *child) stop() {
+// Stop ends it as an operator would.
+func (c *Process) Stop() {
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-c.ended:
@@ -93,11 +94,11 @@ func (c *child) stop() {
 	}
 }
 
-// ready waits until the loads are done and returns how long that took from the
+// Ready waits until the loads are done and returns how long that took from the
 // start of the process.
-func (c *child) ready(limit time.Duration) (time.Duration, error) {
+func (c *Process) Ready(limit time.Duration) (time.Duration, error) {
 	for {
-		r, err := http.Get("http://" + c.addr + "/readyz")
+		r, err := http.Get("http://" + c.Addr + "/readyz")
 		if err == nil {
 			io.Copy(io.Discard, r.Body)
 			r.Body.Close()
@@ -117,13 +118,16 @@ func (c *child) ready(limit time.Duration) (time.Duration, error) {
 	}
 }
 
-// stats asks for the part of /api/v1/stats that is needed here.
-func (c *child) stats() (s struct {
+// Numbers is the part of /api/v1/stats that measuring needs.
+type Numbers struct {
 	Prefixes, Paths uint64
 	AttributeSets   uint64 `json:"attribute_sets"`
 	Memory          map[string]uint64
-}, err error) {
-	r, err := http.Get("http://" + c.addr + "/api/v1/stats")
+}
+
+// Stats asks a ribd for its numbers.
+func (c *Process) Stats() (s Numbers, err error) {
+	r, err := http.Get("http://" + c.Addr + "/api/v1/stats")
 	if err != nil {
 		return s, err
 	}
@@ -134,8 +138,8 @@ func (c *child) stats() (s struct {
 	return s, json.NewDecoder(r.Body).Decode(&s)
 }
 
-// memory returns what the child has resident and the most that it had, in bytes.
-func (c *child) memory() (now, peak float64, err error) {
+// Memory returns what it has resident and the most that it had, in bytes.
+func (c *Process) Memory() (now, peak float64, err error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
 		return 0, 0, fmt.Errorf("resident memory is read from /proc, which %s lacks: %w", runtime.GOOS, err)
@@ -156,11 +160,11 @@ func (c *child) memory() (now, peak float64, err error) {
 	return now, peak, sc.Err()
 }
 
-// settled waits until resident memory no longer falls and returns it, and the peak.
-func (c *child) settled(wait time.Duration) (now, peak float64, err error) {
+// Settled waits until resident memory no longer falls and returns it, and the peak.
+func (c *Process) Settled(wait time.Duration) (now, peak float64, err error) {
 	least := -1.0
 	for end := time.Now().Add(wait); time.Now().Before(end); time.Sleep(wait / 20) {
-		if now, peak, err = c.memory(); err != nil {
+		if now, peak, err = c.Memory(); err != nil {
 			return 0, 0, err
 		}
 		if least < 0 || now < least*0.999 {
