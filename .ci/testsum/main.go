@@ -1,0 +1,160 @@
+// Command testsum reads the output of `go test -json` from standard input,
+// shows what `go test` would, and ends with a line that counts the tests. With
+// -into it adds the counts to a file, and with -total it prints the sum of
+// such a file: the summary of several runs.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+)
+
+type event struct {
+	Action  string
+	Package string
+	Test    string
+	Output  string
+	Elapsed float64
+}
+
+type counts struct{ passed, failed, skipped int }
+
+func main() {
+	into := flag.String("into", "", "add the counts to this file")
+	total := flag.String("total", "", "print the sum of this file's counts")
+	name := flag.String("name", "tests", "what this run is called")
+	flag.Parse()
+	if *total != "" {
+		os.Exit(sum(*total))
+	}
+	os.Exit(read(*name, *into))
+}
+
+func read(name, into string) int {
+	var c counts
+	var broken int
+	output := map[string][]string{} // of tests that have not ended
+	skips := map[string]string{}
+	in := bufio.NewReaderSize(os.Stdin, 1<<20)
+	for {
+		line, err := in.ReadBytes('\n')
+		if len(line) > 0 {
+			var e event
+			if json.Unmarshal(line, &e) != nil || e.Action == "" {
+				fmt.Print(string(line)) // a build's complaint
+				continue
+			}
+			key := e.Package + " " + e.Test
+			switch e.Action {
+			case "output":
+				output[key] = append(output[key], e.Output)
+			case "build-output":
+				fmt.Print(e.Output)
+			case "pass":
+				if e.Test != "" {
+					c.passed++
+				} else {
+					fmt.Printf("ok    %s  %.1fs\n", e.Package, e.Elapsed)
+				}
+				delete(output, key)
+			case "skip":
+				if e.Test != "" {
+					c.skipped++
+					skips[key] = why(output[key])
+				}
+				delete(output, key)
+			case "fail":
+				if e.Test != "" {
+					c.failed++
+				} else {
+					broken++
+					fmt.Printf("FAIL  %s  %.1fs\n", e.Package, e.Elapsed)
+				}
+				fmt.Print(strings.Join(output[key], ""))
+				delete(output, key)
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	for _, k := range sorted(skips) {
+		fmt.Printf("skip  %s: %s\n", k, skips[k])
+	}
+	if broken > 0 && c.failed == 0 {
+		c.failed = broken // a package that did not build, or died
+	}
+	fmt.Printf("%s: %d passed, %d failed, %d skipped\n", name, c.passed, c.failed, c.skipped)
+	if into != "" {
+		if err := add(into, name, c); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	if c.failed > 0 || c.passed == 0 {
+		return 1
+	}
+	return 0
+}
+
+// why is the reason that a test gave for skipping.
+func why(output []string) string {
+	for _, l := range output {
+		l = strings.TrimSpace(l)
+		if l != "" && !strings.HasPrefix(l, "=== ") && !strings.HasPrefix(l, "--- ") {
+			return l
+		}
+	}
+	return "no reason given"
+}
+
+func sorted(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func add(file, name string, c counts) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s %d %d %d\n", strings.ReplaceAll(name, " ", "-"), c.passed, c.failed, c.skipped)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func sum(file string) int {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	var all counts
+	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		var name string
+		var c counts
+		if _, err := fmt.Sscanf(line, "%s %d %d %d", &name, &c.passed, &c.failed, &c.skipped); err != nil {
+			continue
+		}
+		fmt.Printf("%-12s %d passed, %d failed, %d skipped\n", name, c.passed, c.failed, c.skipped)
+		all.passed += c.passed
+		all.failed += c.failed
+		all.skipped += c.skipped
+	}
+	fmt.Printf("%d passed, %d failed\n", all.passed, all.failed)
+	if all.failed > 0 {
+		return 1
+	}
+	return 0
+}

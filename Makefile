@@ -1,0 +1,69 @@
+# Targets are listed by `make` alone. What a machine can judge is in `check`, what .ci/run does is in there.
+
+SHELL     := /bin/bash
+GO        ?= go
+BIN       := bin
+SAMPLE    ?= sample/sample.mrt.zst
+HTTP      ?= 127.0.0.1:8080
+FUZZTIME  ?= 10s
+PKGS      ?= ./...
+TESTFLAGS ?=
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
+LDFLAGS   := -X main.version=$(VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/ribd, bin/ribctl and bin/ribbench
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+.PHONY: run
+run: build ## build ribd and start it on the sample table, API on 127.0.0.1:8080
+	exec $(BIN)/ribd serve --http $(HTTP) --load $(SAMPLE) $(ARGS)
+
+.PHONY: test
+test: ## run the tests
+	$(GO) test $(TESTFLAGS) $(PKGS)
+
+.PHONY: race
+race: ## run the tests under the race detector, on slabs that it can see
+	$(GO) test -race -short -timeout 30m $(TESTFLAGS) $(PKGS)
+
+.PHONY: invariants
+invariants: ## run the tests with freed memory and used buffers spoiled
+	$(GO) test -tags invariants -short $(TESTFLAGS) $(PKGS)
+
+.PHONY: check
+check: ## gofmt, vet, staticcheck and the order of the packages
+	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$bad" ]; then echo "not formatted (gofmt -w):"; echo "$$bad"; exit 1; fi
+	$(GO) vet $(PKGS)
+	$(GO) vet -tags invariants $(PKGS)
+	$(GO) tool staticcheck $(PKGS)
+	$(GO) test ./internal/layers
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' ./.ci/fuzz $(PKGS)
+
+.PHONY: bench
+bench: build ## measure, beside the best that others have, in one run
+	$(BIN)/ribbench all
+
+.PHONY: bench-smoke
+bench-smoke: build ## run every benchmark once, to see that it runs
+	$(GO) test -run '^$$' -bench . -benchtime 1x -short -timeout 15m $(PKGS)
+
+.PHONY: peers
+peers: ## install the real routers and readers that tests compare with (apt-get, go, pip)
+	GO='$(GO)' ./.ci/peers
+
+.PHONY: sample
+sample: ## make the bundled sample table again, byte for byte the same
+	sed -n '/^```sh/,/^```/{/^```/!p}' sample/README.md | $(SHELL)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN) dist
+	$(GO) clean -testcache

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// completionCommand prints the completion script of a shell.
+type completionCommand struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+// Help says how the scripts are used.
+func (completionCommand) Help() string {
+	return "bash: source <(ribctl completion bash)\n\nzsh: ribctl completion zsh > \"${fpath[1]}/_ribctl\"\n\n" +
+		"fish: ribctl completion fish > ~/.config/fish/completions/ribctl.fish"
+}
+
+// Run prints the script.
+func (c completionCommand) Run(e *env) error {
+	switch c.Shell {
+	case "bash":
+		bashCompletion(e.out, e.model)
+	case "zsh":
+		zshCompletion(e.out, e.model)
+	case "fish":
+		fishCompletion(e.out, e.model)
+	}
+	return nil
+}
+
+// words are the values that are offered after a flag, nil where it takes a
+// file, and ok false where it takes none of these.
+func words(f *kong.Flag) (w []string, file, ok bool) {
+	switch {
+	case f.IsBool():
+		return nil, false, false
+	case f.Tag.Type == "path":
+		return nil, true, true
+	case f.Enum != "":
+		for _, v := range f.EnumSlice() {
+			if v != "" {
+				w = append(w, v)
+			}
+		}
+		return w, false, true
+	}
+	w, ok = map[string][]string{
+		"family":   {"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-vpn", "ipv6-vpn"},
+		"source":   {"bgp", "mrt", "bmp", "local"},
+		"rpki":     {"valid", "invalid", "not-found"},
+		"stale":    {"true", "false", "gr", "llgr", "restart"},
+		"filtered": {"true", "false", "any"},
+		"path-id":  {"none"},
+		"policy":   {"pre"},
+		"table":    {"adj-out"},
+	}[f.Name]
+	return w, false, ok
+}
+
+// argWords are the values of a command's arguments: its enum, or files.
+func argWords(n *kong.Node) (w []string, file bool) {
+	for _, p := range n.Positional {
+		if p.Enum != "" {
+			return p.EnumSlice(), false
+		}
+	}
+	return nil, n.Name == "load"
+}
+
+// allFlags are a command's own flags and those of every command.
+func allFlags(app *kong.Application, n *kong.Node) []*kong.Flag {
+	return append(append([]*kong.Flag{}, n.Flags...), app.Flags...)
+}
+
+func bashCompletion(out *bufio.Writer, app *kong.Application) {
+	var names []string
+	for _, n := range app.Children {
+		names = append(names, n.Name)
+	}
+	fmt.Fprint(out, `# Completion of ribctl for bash: source <(ribctl completion bash)
+_ribctl() {
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= i
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+`)
+	fmt.Fprintf(out, "            %s) command=${COMP_WORDS[i]}; break ;;\n", strings.Join(names, "|"))
+	fmt.Fprint(out, "        esac\n    done\n    case $prev in\n")
+	seen := map[string]bool{}
+	for _, n := range app.Children {
+		for _, f := range allFlags(app, n) {
+			w, file, ok := words(f)
+			if seen[f.Name] || !ok {
+				continue
+			}
+			seen[f.Name] = true
+			if file {
+				fmt.Fprintf(out, "        --%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", f.Name)
+			} else {
+				fmt.Fprintf(out, "        --%s) COMPREPLY=($(compgen -W %q -- \"$cur\")); return ;;\n", f.Name, strings.Join(w, " "))
+			}
+		}
+	}
+	fmt.Fprint(out, "    esac\n    case $command in\n")
+	for _, n := range app.Children {
+		var flags []string
+		for _, f := range allFlags(app, n) {
+			flags = append(flags, "--"+f.Name)
+		}
+		w, file := argWords(n)
+		fmt.Fprintf(out, "        %s)\n            if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W %q -- \"$cur\"))\n", n.Name, strings.Join(flags, " "))
+		switch {
+		case file:
+			fmt.Fprint(out, "            else COMPREPLY=($(compgen -f -- \"$cur\"))\n")
+		case len(w) > 0:
+			fmt.Fprintf(out, "            else COMPREPLY=($(compgen -W %q -- \"$cur\"))\n", strings.Join(w, " "))
+		}
+		fmt.Fprint(out, "            fi ;;\n")
+	}
+	var flags []string
+	for _, f := range app.Flags {
+		flags = append(flags, "--"+f.Name)
+	}
+	fmt.Fprintf(out, "        *) COMPREPLY=($(compgen -W %q -- \"$cur\")) ;;\n    esac\n}\ncomplete -F _ribctl ribctl\n",
+		strings.Join(append(names, flags...), " "))
+}
+
+func zshCompletion(out *bufio.Writer, app *kong.Application) {
+	fmt.Fprint(out, "#compdef ribctl\n# Completion of ribctl for zsh: ribctl completion zsh > \"${fpath[1]}/_ribctl\"\n\n_ribctl() {\n"+
+		"    local context state line\n    local -a commands\n    commands=(\n")
+	for _, n := range app.Children {
+		fmt.Fprintf(out, "        %s\n", shellQuote(n.Name+":"+n.Help))
+	}
+	fmt.Fprint(out, "    )\n    _arguments -C \\\n")
+	for _, f := range app.Flags {
+		fmt.Fprintf(out, "        %s \\\n", zshFlag(f))
+	}
+	fmt.Fprint(out, "        '1: :->command' '*:: :->args'\n    case $state in\n"+
+		"        command) _describe command commands ;;\n        args)\n            case $words[1] in\n")
+	for _, n := range app.Children {
+		fmt.Fprintf(out, "                %s) _arguments", n.Name)
+		for _, f := range allFlags(app, n) {
+			fmt.Fprintf(out, " \\\n                    %s", zshFlag(f))
+		}
+		switch w, file := argWords(n); {
+		case file:
+			fmt.Fprint(out, " \\\n                    '*:file:_files'")
+		case len(w) > 0:
+			fmt.Fprintf(out, " \\\n                    '1:%s:(%s)'", n.Positional[0].Name, strings.Join(w, " "))
+		}
+		fmt.Fprint(out, " ;;\n")
+	}
+	fmt.Fprint(out, "            esac ;;\n    esac\n}\n\n_ribctl \"$@\"\n")
+}
+
+// zshFlag is a flag as _arguments reads it.
+func zshFlag(f *kong.Flag) string {
+	help := strings.NewReplacer("[", "(", "]", ")", ":", "\\:").Replace(f.Help)
+	spec := "--" + f.Name
+	if !f.IsBool() {
+		spec += "="
+	}
+	spec += "[" + help + "]"
+	w, file, ok := words(f)
+	switch {
+	case f.IsBool():
+	case file:
+		spec += ":file:_files"
+	case ok:
+		spec += ":" + f.Name + ":(" + strings.Join(w, " ") + ")"
+	default:
+		spec += ":" + f.Name + ": "
+	}
+	if f.IsSlice() {
+		spec = "*" + spec
+	}
+	return shellQuote(spec)
+}
+
+func fishCompletion(out *bufio.Writer, app *kong.Application) {
+	fmt.Fprint(out, "# Completion of ribctl for fish: ribctl completion fish > ~/.config/fish/completions/ribctl.fish\ncomplete -c ribctl -f\n")
+	flag := func(when string, f *kong.Flag) {
+		fmt.Fprintf(out, "complete -c ribctl%s -l %s -d %s", when, f.Name, shellQuote(f.Help))
+		w, file, ok := words(f)
+		switch {
+		case f.IsBool():
+		case file:
+			fmt.Fprint(out, " -r -F")
+		case ok:
+			fmt.Fprintf(out, " -x -a %s", shellQuote(strings.Join(w, " ")))
+		default:
+			fmt.Fprint(out, " -x")
+		}
+		fmt.Fprintln(out)
+	}
+	for _, f := range app.Flags {
+		flag("", f)
+	}
+	for _, n := range app.Children {
+		fmt.Fprintf(out, "complete -c ribctl -n __fish_use_subcommand -a %s -d %s\n", n.Name, shellQuote(n.Help))
+		when := " -n " + shellQuote("__fish_seen_subcommand_from "+n.Name)
+		for _, f := range n.Flags {
+			flag(when, f)
+		}
+		switch w, file := argWords(n); {
+		case file:
+			fmt.Fprintf(out, "complete -c ribctl%s -F\n", when)
+		case len(w) > 0:
+			fmt.Fprintf(out, "complete -c ribctl%s -a %s\n", when, shellQuote(strings.Join(w, " ")))
+		}
+	}
+}
+
+// shellQuote quotes a word for any of the three shells.
+func shellQuote(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", "’") + "'"
+}

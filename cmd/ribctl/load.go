@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"ribd/engine/api/apiv1"
+)
+
+// loadCommand loads dumps.
+type loadCommand struct {
+	File      []string `arg:"" help:"MRT files, plain or compressed, in this order; - is standard input."`
+	Collector string   `help:"Whose files these are: files of a collector go on from each other." placeholder:"NAME"`
+	OnServer  bool     `help:"The files are the server's: it opens them itself (admin only)."`
+	NoWait    bool     `help:"Do not wait until the last one is loaded."`
+}
+
+// Run sends the files one after the other and waits for each.
+func (c *loadCommand) Run(e *env) error {
+	for i, name := range c.File {
+		started, err := c.start(e, name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if c.NoWait && i == len(c.File)-1 {
+			if e.flags.JSON {
+				return json.NewEncoder(e.out).Encode(started)
+			}
+			_, err := fmt.Fprintf(e.out, "%s: load %s\n", name, started.ID)
+			return err
+		}
+		if err := c.wait(e, name, started.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *loadCommand) start(e *env, name string) (*apiv1.LoadStarted, error) {
+	r := request{method: http.MethodPost, path: "/api/v1/load", query: url.Values{}}
+	switch {
+	case c.OnServer:
+		b, err := json.Marshal(apiv1.LoadFile{File: name, Collector: c.Collector})
+		if err != nil {
+			return nil, err
+		}
+		r.body, r.contentType = bytes.NewReader(b), "application/json"
+	case name == "-":
+		r.body, r.contentType = struct{ io.Reader }{e.in}, "application/octet-stream"
+	default:
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("can't open it: %w", err)
+		}
+		defer f.Close()
+		r.body, r.contentType = f, "application/octet-stream"
+	}
+	if c.Collector != "" && !c.OnServer {
+		r.query.Set("collector", c.Collector)
+	}
+	body, err := e.client.do(e.ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	started := new(apiv1.LoadStarted)
+	return started, decode(body, started)
+}
+
+// wait follows a load to its end, with a line of progress on a terminal.
+func (c *loadCommand) wait(e *env, name, id string) error {
+	f, tty := e.errs.(*os.File)
+	tty = tty && term.IsTerminal(int(f.Fd()))
+	for {
+		var raw json.RawMessage
+		body, err := e.client.do(e.ctx, request{method: http.MethodGet, path: "/api/v1/loads/" + url.PathEscape(id)})
+		if err != nil {
+			return err
+		}
+		err = decode(body, &raw)
+		body.Close()
+		if err != nil {
+			return err
+		}
+		var l apiv1.Load
+		if err := decode(bytes.NewReader(raw), &l); err != nil {
+			return err
+		}
+		if tty {
+			fmt.Fprintf(e.errs, "\r\x1b[K%s: %s", filepath.Base(name), progress(&l))
+		}
+		if l.FinishedAt == nil && (l.State == "waiting" || l.State == "loading") {
+			select {
+			case <-e.ctx.Done():
+				return e.ctx.Err()
+			case <-time.After(150 * time.Millisecond):
+			}
+			continue
+		}
+		if tty {
+			fmt.Fprint(e.errs, "\r\x1b[K")
+		}
+		if e.flags.JSON {
+			e.out.Write(raw)
+			e.out.WriteByte('\n')
+		} else {
+			fmt.Fprintf(e.out, "%s: %s\n", name, summary(&l))
+		}
+		if l.State != "done" {
+			return errSome
+		}
+		return e.out.Flush()
+	}
+}
+
+func progress(l *apiv1.Load) string {
+	s := fmt.Sprintf("%s routes, %s/s", thousands(l.Routes), thousands(uint64(l.RoutesPerSec)))
+	if l.BytesTotal != nil && *l.BytesTotal > 0 {
+		s = fmt.Sprintf("%3.0f %%  %s", 100*float64(l.Bytes)/float64(*l.BytesTotal), s)
+	}
+	if l.SecondsLeft != nil {
+		s += fmt.Sprintf(", %s left", age(*l.SecondsLeft))
+	}
+	return s
+}
+
+// summary is one finished load in a line.
+func summary(l *apiv1.Load) string {
+	s := fmt.Sprintf("%s: %s routes, %s withdrawn, %s records", l.State, thousands(l.Routes), thousands(l.Withdrawn), thousands(l.Records))
+	if l.StartedAt != nil && l.FinishedAt != nil {
+		s += fmt.Sprintf(" in %s", l.FinishedAt.Sub(*l.StartedAt).Round(time.Millisecond))
+	}
+	if l.Damaged > 0 {
+		s += fmt.Sprintf(", %s damaged", thousands(l.Damaged))
+	}
+	if l.Truncated {
+		s += ", truncated"
+	}
+	if l.Error != nil {
+		s += ": " + printable(*l.Error)
+	}
+	return s
+}
+
+// loadsCommand lists loads.
+type loadsCommand struct {
+	ID string `arg:"" optional:"" help:"One load, with its damaged records."`
+}
+
+// Run prints the loads, or one of them.
+func (c *loadsCommand) Run(e *env) error {
+	if c.ID != "" {
+		return get(e, "/api/v1/loads/"+url.PathEscape(c.ID), nil, func(l *apiv1.Load) error {
+			fmt.Fprintf(e.out, "%s: %s\n", printable(l.Name), summary(l))
+			if len(l.DamagedRecords) == 0 {
+				return nil
+			}
+			t := newTable(e.out, ">OFFSET", "REASON")
+			for _, d := range l.DamagedRecords {
+				t.add(thousands(d.Offset), printable(d.Reason))
+			}
+			return t.flush()
+		})
+	}
+	if e.flags.JSON {
+		return get(e, "/api/v1/loads", nil, func(*apiv1.Loads) error { return nil })
+	}
+	t := newTable(e.out, "ID", "NAME", "COLLECTOR", "STATE", ">RECORDS", ">ROUTES", ">DAMAGED", "NOTE")
+	err := pages(e, "/api/v1/loads", func(ls *apiv1.Loads) (*string, error) {
+		for i := range ls.Loads {
+			l := &ls.Loads[i]
+			var notes []string
+			if l.Truncated {
+				notes = append(notes, "truncated")
+			}
+			if l.Error != nil {
+				notes = append(notes, printable(*l.Error))
+			}
+			err := t.add(l.ID, printable(l.Name), printable(l.Collector), l.State, thousands(l.Records), thousands(l.Routes),
+				thousands(l.Damaged), strings.Join(notes, ", "))
+			if err != nil {
+				return nil, err
+			}
+		}
+		return ls.Next, nil
+	})
+	if err != nil {
+		return err
+	}
+	return t.flush()
+}
