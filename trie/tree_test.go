@@ -366,7 +366,7 @@ func TestAFullArenaRefusesAndChangesNothing(t *testing.T) {
 						r.publish()
 						r.begin()
 						if r.tree.Delete(p.k, p.n) == 0 {
-							t.Fatalf("no memory to delete %v", p)
+							t.Fatalf("no memory to delete %v: %+v %+v", p, r.heap.Stats(), r.arena.Stats())
 						}
 					}
 					delete(r.truth, p)

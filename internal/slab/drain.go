@@ -34,7 +34,7 @@ func (h *Heap) Drain(maxExtents int) int {
 		if p.draining == maxExtents {
 			break
 		}
-		if e != newest && h.arena.live[e] <= ExtentWords/2 {
+		if e != newest && e != h.vault.base>>extentBits && h.arena.live[e] <= ExtentWords/2 {
 			h.arena.drain[e] = true
 			p.draining++
 		}
@@ -127,4 +127,49 @@ func (h *Heap) giveBack(i int) {
 	h.extents = h.extents[:last]
 	h.purge.draining--
 	h.arena.give(e)
+}
+
+// coalesce joins the free runs that touch. The lists do not do it as they go,
+// since what is freed is soon used again; at the cap of the arena it is done
+// before a removal fails. It allocates Go memory.
+func (h *Heap) coalesce() {
+	if h.purge.active || h.frees < h.joined+64 && h.joined != 0 {
+		return
+	}
+	h.joined = h.frees
+	const words = ExtentWords / 64
+	free := make(map[uint32]*[words]uint64, len(h.extents))
+	for _, e := range h.extents {
+		free[e] = new([words]uint64)
+	}
+	for c := range h.lists {
+		units := classUnits(c)
+		for ref := h.lists[c]; ref != 0; ref = h.arena.Load(ref) {
+			bits := free[ref>>extentBits]
+			at := ref & (ExtentWords - 1) >> h.shift
+			for i := at; i < at+units; i++ {
+				bits[i>>6] |= 1 << (i & 63)
+			}
+		}
+	}
+	h.lists, h.full = [numClasses]uint32{}, [len(h.full)]uint64{}
+	for _, e := range h.extents {
+		bits, base := free[e], e<<extentBits
+		if invariants.Enabled {
+			for i := range uint32(ExtentWords) >> h.shift {
+				if bits[i>>6]>>(i&63)&1 != 0 {
+					poison(h.arena.Words(base+i<<h.shift, h.unit))
+				}
+			}
+		}
+		run := uint32(0)
+		for i := uint32(0); i <= ExtentWords>>h.shift; i++ {
+			if i < ExtentWords>>h.shift && bits[i>>6]>>(i&63)&1 != 0 {
+				run++
+				continue
+			}
+			h.release(base+(i-run)<<h.shift, run)
+			run = 0
+		}
+	}
 }

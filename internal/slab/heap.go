@@ -7,6 +7,10 @@ import (
 	"ribd/internal/invariants"
 )
 
+// spareWords is what a heap keeps free for removals: without as much, only
+// AllocReserved goes on.
+const spareWords = 4096 + vaultWords
+
 // Heap allocates runs of words for one writer from extents of an Arena. All
 // its methods belong to that writer. Free runs of a class are a list through
 // their first words; a large one is split when nothing smaller fits.
@@ -25,10 +29,14 @@ type Heap struct {
 	extents []uint32 // those this heap holds
 	bump    uint32   // next word never used in the newest extent
 	end     uint32   // its end
+	tight   bool     // the arena had no extent when last asked
 
 	live    uint64 // words in use, rounded up to classes
 	refused uint64
+	joined  uint64 // frees at the last coalesce, which is not repeated for few
+	frees   uint64
 
+	vault vault
 	old   retirement
 	purge purge
 }
@@ -78,6 +86,10 @@ func (h *Heap) AllocReserved(n uint32) (ref uint32, ok bool) { return h.alloc(n,
 
 func (h *Heap) alloc(n uint32, deep bool) (ref uint32, ok bool) {
 	c := classOf((n + h.unit - 1) >> h.shift)
+	if !deep && uint64(len(h.extents))<<extentBits < h.live+spareWords && !h.extend(false) {
+		h.refused++
+		return 0, false
+	}
 	if ref = h.lists[c]; ref != 0 {
 		h.pop(c)
 	} else if ref, ok = h.cut(c, deep); !ok {
@@ -95,35 +107,57 @@ func (h *Heap) alloc(n uint32, deep bool) (ref uint32, ok bool) {
 
 // cut finds a run of class c where its list is empty.
 func (h *Heap) cut(c int, deep bool) (ref uint32, ok bool) {
-	if ref, ok = h.split(c); ok {
+	if ref, ok = h.split(c, deep); ok {
 		return ref, true
 	}
 	if h.purge.take(h, c, &ref) {
 		return ref, true
 	}
 	words := classUnits(c) << h.shift
-	if h.end-h.bump < words {
-		e, ok := h.arena.take(deep)
-		if !ok {
-			return h.splitAny(c)
+	for h.end-h.bump < words {
+		if h.extend(deep) {
+			continue // the vault may have taken a part
 		}
-		h.release(h.bump, (h.end-h.bump)>>h.shift)
-		h.extents = append(h.extents, e)
-		h.bump = e << extentBits
-		h.end = h.bump + ExtentWords
-		if invariants.Enabled {
-			poison(h.arena.Words(h.bump, ExtentWords))
+		if !deep {
+			return 0, false
 		}
+		if ref, ok = h.splitAny(c); !ok {
+			ref, ok = h.fromVault(c)
+		}
+		return ref, ok
 	}
 	ref = h.bump
 	h.bump += words
 	return ref, true
 }
 
-// split takes the smallest larger run whose remainder is worth keeping.
-func (h *Heap) split(c int) (ref uint32, ok bool) {
+// extend takes an extent for bump.
+func (h *Heap) extend(deep bool) bool {
+	e, ok := h.arena.take(deep)
+	if h.tight = !ok; !ok {
+		return false
+	}
+	h.release(h.bump, (h.end-h.bump)>>h.shift)
+	h.extents = append(h.extents, e)
+	h.bump = e << extentBits
+	h.end = h.bump + ExtentWords
+	if invariants.Enabled {
+		poison(h.arena.Words(h.bump, ExtentWords))
+	}
+	h.setVault()
+	return true
+}
+
+// split takes the smallest larger run whose remainder is worth keeping. Near
+// the cap the large runs stay whole for removals, which have to copy large runs
+// as well as small ones.
+func (h *Heap) split(c int, deep bool) (ref uint32, ok bool) {
 	u := classUnits(c)
-	for d := h.nextFull(classOf(min(u+h.spare, ExtentWords>>h.shift))); d < numClasses; d = h.nextFull(d + 1) {
+	end := numClasses
+	if !deep && h.tight && u <= smallUnits {
+		end = classOf(2*smallUnits) + 1
+	}
+	for d := h.nextFull(classOf(min(u+h.spare, ExtentWords>>h.shift))); d < end; d = h.nextFull(d + 1) {
 		if rest := classUnits(d); rest >= u+h.spare {
 			return h.splitRun(d, u), true
 		}
@@ -131,11 +165,15 @@ func (h *Heap) split(c int) (ref uint32, ok bool) {
 	return 0, false
 }
 
-// splitAny takes any larger run, at the cap of the arena.
+// splitAny takes any larger run at the cap of the arena, and where there is
+// none, first joins the free runs that touch.
 func (h *Heap) splitAny(c int) (ref uint32, ok bool) {
-	d := h.nextFull(c + 1)
+	d := h.nextFull(c)
 	if d >= numClasses {
-		return 0, false
+		h.coalesce()
+		if d = h.nextFull(c); d >= numClasses {
+			return 0, false
+		}
 	}
 	return h.splitRun(d, classUnits(c)), true
 }
@@ -203,8 +241,13 @@ func (h *Heap) Free(ref, n uint32) {
 		poison(h.arena.Words(ref, words))
 	}
 	e := ref >> extentBits
+	h.frees++
 	h.live -= uint64(words)
 	h.arena.live[e] -= words
+	if h.vault.holds(ref) {
+		h.vault.put(ref)
+		return
+	}
 	if h.arena.drain[e] {
 		h.drained(e)
 		return
@@ -226,7 +269,9 @@ func (h *Heap) Shrink(ref, old, n uint32) {
 	}
 	h.live -= uint64(words)
 	h.arena.live[ref>>extentBits] -= words
-	h.release(ref+has<<h.shift, had-has)
+	if !h.vault.holds(ref) {
+		h.release(ref+has<<h.shift, had-has)
+	}
 }
 
 // Fits says whether runs of n and m words take the same room, so that one may
