@@ -26,7 +26,8 @@ type Process struct {
 	cmd     *exec.Cmd
 	started time.Time
 	log     tail
-	ended   chan error
+	ended   chan struct{} // closed when it has
+	err     error         // how it ended
 }
 
 // tail keeps the last of what a child says, and hands out the address that it
@@ -65,25 +66,28 @@ func (t *tail) String() string {
 // Start runs a program until it says where it listens.
 func Start(name string, args ...string) (*Process, error) {
 	addr := make(chan string, 1)
-	c := &Process{cmd: exec.Command(name, args...), ended: make(chan error, 1), started: time.Now()}
+	c := &Process{cmd: exec.Command(name, args...), ended: make(chan struct{}), started: time.Now()}
 	c.log.addr = addr
 	c.cmd.Stderr, c.cmd.Stdout = &c.log, &c.log
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
 	}
-	go func() { c.ended <- c.cmd.Wait() }()
+	go func() {
+		c.err = c.cmd.Wait()
+		close(c.ended)
+	}()
 	select {
 	case c.Addr = <-addr:
 		return c, nil
-	case err := <-c.ended:
-		return nil, fmt.Errorf("%s ended before it listened: %w\n%s", filepath.Base(name), err, &c.log)
+	case <-c.ended:
+		return nil, fmt.Errorf("%s ended before it listened: %v\n%s", filepath.Base(name), c.err, &c.log)
 	case <-time.After(30 * time.Second):
 		c.cmd.Process.Kill()
 		return nil, fmt.Errorf("%s did not say where it listens within 30 s\n%s", filepath.Base(name), &c.log)
 	}
 }
 
-// Stop ends it as an operator would.
+// Stop ends it as an operator would. It may be called again.
 func (c *Process) Stop() {
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -107,9 +111,8 @@ func (c *Process) Ready(limit time.Duration) (time.Duration, error) {
 			}
 		}
 		select {
-		case err := <-c.ended:
-			c.ended <- err
-			return 0, fmt.Errorf("ribd ended while it loaded: %w\n%s", err, &c.log)
+		case <-c.ended:
+			return 0, fmt.Errorf("ribd ended while it loaded: %v\n%s", c.err, &c.log)
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Since(c.started) > limit {
