@@ -1,0 +1,193 @@
+package shard
+
+import (
+	"ribd/shard/rib"
+	"ribd/trie"
+)
+
+// An operation in a batch is a header, the key, and for an announcement the
+// records of its paths up to the one that is flagged last, for a withdrawal the
+// peer and an Add-Path id.
+const (
+	opWithdraw  = 1 << 0 // else announce
+	opPathID    = 1 << 1 // of a withdrawal: its Add-Path id follows
+	opKey2      = 1 << 2 // the key has two words
+	opKey4      = 1 << 3 // the key has four words
+	opTable     = 1 << 4 // a word with the table follows the header
+	opLenShift  = 8
+	opTabShift  = 16
+	maxBatchOps = 4096
+
+	// maxBatchWords bounds what a recycled batch keeps, and is where a batch
+	// goes before its Flush.
+	maxBatchWords = 1 << 15
+)
+
+// batch is what goes through a shard's queue: operations, or a request that has
+// to be done in its place among them.
+type batch struct {
+	words []uint32
+	ops   int
+	then  func(*shard)
+}
+
+// Fan sorts the routes of one ingest goroutine into batches, one a shard.
+// Routes of one peer have to go through one Fan, or one after the other.
+// Nothing is sent before Flush, but a batch that is full (4,096 operations)
+// goes at once. A full queue blocks.
+type Fan struct {
+	r       *RIB
+	tables  []*tableInfo
+	batches []*batch
+	ops     int
+	guard   fanGuard
+}
+
+// NewFan makes a Fan for one goroutine. Close it.
+func (r *RIB) NewFan() *Fan {
+	f := &Fan{r: r, batches: make([]*batch, len(r.shards))}
+	r.fans.add(&f.guard)
+	return f
+}
+
+// Close flushes.
+func (f *Fan) Close() {
+	f.Flush()
+	f.r.fans.remove(&f.guard)
+}
+
+// Len is the number of operations since the last Flush, less those that went
+// with a full batch.
+func (f *Fan) Len() int { return f.ops }
+
+// Announce adds or replaces the path with p's key at the prefix k/n of a table.
+// p is copied.
+func (f *Fan) Announce(t rib.TableID, k trie.Key, n uint8, p *rib.Path) {
+	i, b := f.begin(t, k, n, 0)
+	if b == nil {
+		return
+	}
+	b.words = rib.AppendRecord(b.words, p, true)
+	f.end(i, b)
+}
+
+// Entry announces several paths of one prefix as one operation: a RIB record of
+// a dump.
+func (f *Fan) Entry(t rib.TableID, k trie.Key, n uint8, paths []rib.Path) {
+	for len(paths) > 0 {
+		i, b := f.begin(t, k, n, 0)
+		if b == nil {
+			return
+		}
+		part := paths[:min(len(paths), maxBatchOps)]
+		paths = paths[len(part):]
+		for j := range part {
+			b.words = rib.AppendRecord(b.words, &part[j], j == len(part)-1)
+		}
+		f.end(i, b)
+	}
+}
+
+// Withdraw takes the path of that key away.
+func (f *Fan) Withdraw(t rib.TableID, k trie.Key, n uint8, peer rib.PeerNum, pathID uint32, hasPathID bool) {
+	op := uint32(opWithdraw)
+	if hasPathID {
+		op |= opPathID
+	}
+	i, b := f.begin(t, k, n, op)
+	if b == nil {
+		return
+	}
+	b.words = append(b.words, uint32(peer))
+	if hasPathID {
+		b.words = append(b.words, pathID)
+	}
+	f.end(i, b)
+}
+
+func (f *Fan) begin(t rib.TableID, k trie.Key, n uint8, op uint32) (int, *batch) {
+	if int(t) >= len(f.tables) {
+		f.tables = *f.r.dir.list.Load()
+		if int(t) >= len(f.tables) {
+			panic("BUG: shard: a route of a table that is not registered")
+		}
+	}
+	info := f.tables[t]
+	if n > info.width {
+		panic("BUG: shard: a prefix that is longer than its table's addresses")
+	}
+	k = k.Mask(n)
+	i := f.r.homes.of(info, k, n)
+	b := f.batches[i]
+	if b == nil {
+		if f.ops == 0 {
+			f.guard.begin()
+		}
+		b = f.r.batch()
+		f.batches[i] = b
+	}
+	op |= uint32(n) << opLenShift
+	w := b.words
+	if t < 1<<16 {
+		op |= uint32(t) << opTabShift
+	} else {
+		op |= opTable
+	}
+	switch {
+	case k.Lo == 0 && uint32(k.Hi) == 0:
+		w = append(w, op, uint32(k.Hi>>32))
+	case k.Lo == 0:
+		w = append(w, op|opKey2, uint32(k.Hi>>32), uint32(k.Hi))
+	default:
+		w = append(w, op|opKey4, uint32(k.Hi>>32), uint32(k.Hi), uint32(k.Lo>>32), uint32(k.Lo))
+	}
+	if op&opTable != 0 {
+		w = append(w, uint32(t))
+	}
+	b.words = w
+	return int(i), b
+}
+
+func (f *Fan) end(i int, b *batch) {
+	b.ops++
+	f.ops++
+	if b.ops >= maxBatchOps || len(b.words) >= maxBatchWords {
+		f.ops -= b.ops
+		f.batches[i] = nil
+		f.r.shards[i].queue <- b
+	}
+}
+
+// Flush sends what was collected: one batch a shard.
+func (f *Fan) Flush() {
+	for i, b := range f.batches {
+		if b != nil {
+			f.batches[i] = nil
+			f.r.shards[i].queue <- b
+		}
+	}
+	f.ops = 0
+	f.guard.end()
+}
+
+// batch returns an empty batch.
+func (r *RIB) batch() *batch {
+	select {
+	case b := <-r.pool:
+		return b
+	default:
+		return &batch{words: make([]uint32, 0, 1<<12)}
+	}
+}
+
+// recycle takes a batch back.
+func (r *RIB) recycle(b *batch) {
+	if cap(b.words) > 2*maxBatchWords {
+		return
+	}
+	b.words, b.ops, b.then = b.words[:0], 0, nil
+	select {
+	case r.pool <- b:
+	default:
+	}
+}

@@ -1,0 +1,208 @@
+package shard
+
+import (
+	"sync/atomic"
+	"time"
+
+	"ribd/internal/slab"
+	"ribd/shard/rib"
+	"ribd/trie"
+)
+
+const (
+	// publishAt is the changes after which a batch is published although more
+	// is waiting.
+	publishAt = 1024
+
+	// sliceAt is the batches after which background work gets a slice although
+	// more is waiting.
+	sliceAt = 16
+
+	// idleWait is how long a shard that still has memory to reclaim, or work
+	// that failed for want of it, waits for something to do.
+	idleWait = 5 * time.Millisecond
+)
+
+// shard is one writer: a goroutine, its queue, and its part of every table.
+// Everything but the first fields belongs to the goroutine.
+type shard struct {
+	r     *RIB
+	id    int
+	queue chan *batch
+	ctl   chan func()
+
+	_         [64]byte
+	published atomic.Uint32 // the state that readers load
+	_         [60]byte
+
+	holds slab.Holds // versions of long views
+	stats shardStats
+
+	trees   *slab.Heap
+	blocks  *slab.Heap
+	nodes   *slab.Heap
+	handles *trie.HandleHeap
+	image4  *trie.ImageWriter
+	image6  *trie.ImageWriter
+	editor  *rib.Editor
+
+	tables  []*table // by id, nil where this shard has none
+	touched []*table // since the last publish
+	roots   *trie.Tree
+	down    rib.PeerSet
+	downRef uint32 // published form of down, 0: none
+	downLen uint32
+	downOld bool // downRef is not what down is
+
+	version uint32 // of the batch in hand; the published one is one less
+	held    bool   // a long view is held, as of the begin of the batch
+	pending int    // changes since the last publish
+	active  bool   // the batch has begun
+
+	open   openPrefix
+	local  []localPeer
+	counts []*famDelta // changed since the last publish
+	feed   feedWriter
+	jobs   []*job
+	keys   []jobKey // scratch of a slice of a job
+	since  int      // batches since the last slice
+	idle   time.Time
+	retry  bool // memory is waiting to be reclaimed
+}
+
+// table is a shard's part of a table.
+type table struct {
+	info  *tableInfo
+	tree  *trie.Tree
+	image *trie.ImageWriter // nil: none
+	begun uint32            // version for which tree has begun
+	dirty bool
+
+	prefixes, paths int64 // changes since the last publish
+}
+
+func newShard(r *RIB, id int) *shard {
+	s := &shard{r: r, id: id, queue: make(chan *batch, r.o.QueueLen), ctl: make(chan func())}
+	s.trees = slab.NewHeap(r.trees, r.domain, &s.holds)
+	s.blocks = slab.NewHeap(r.blocks, r.domain, &s.holds)
+	s.nodes = slab.NewHeap(r.nodes, r.domain, nil)
+	s.handles = trie.NewHandleHeap(r.hs, r.domain)
+	s.image4 = r.image4.Writer(s.nodes)
+	s.image6 = r.image6.Writer(s.nodes)
+	s.editor = rib.NewEditor(s.blocks, r.attrs, &r.peers.known)
+	s.roots = trie.NewTree(s.trees, 32)
+	s.version = max(r.o.firstVersion, 1)
+	s.feed.init(s, r.o.FeedSize)
+	s.begin()
+	s.publish()
+	return s
+}
+
+// run is the shard's goroutine.
+func (s *shard) run() {
+	timer := time.NewTimer(idleWait)
+	defer timer.Stop()
+	for {
+		select {
+		case f := <-s.ctl:
+			f()
+			continue
+		default:
+		}
+		select {
+		case b := <-s.queue:
+			s.do(b)
+			continue
+		default:
+		}
+		if s.pending > 0 {
+			s.publish()
+			continue
+		}
+		if len(s.jobs) > 0 {
+			s.slice()
+			continue
+		}
+		wait := s.r.o.compactEvery
+		if s.reclaim(); s.retry {
+			wait = idleWait
+		}
+		timer.Reset(wait)
+		select {
+		case f := <-s.ctl:
+			f()
+		case b := <-s.queue:
+			s.do(b)
+		case <-timer.C:
+			s.compact()
+		case <-s.r.stop:
+			return
+		}
+	}
+}
+
+func (s *shard) do(b *batch) {
+	if b.then != nil {
+		s.finish()
+		b.then(s)
+		return
+	}
+	s.begin()
+	s.apply(b.words)
+	s.finish()
+	s.pending += b.ops
+	s.stats.applied.Add(uint64(b.ops))
+	s.r.recycle(b)
+	if s.pending >= publishAt || len(s.queue) == 0 {
+		s.publish()
+	}
+	if s.since++; s.since >= sliceAt && len(s.jobs) > 0 {
+		s.slice()
+	}
+}
+
+// begin starts a batch, if none has begun.
+func (s *shard) begin() {
+	if s.active {
+		return
+	}
+	s.active = true
+	s.held = s.holds.Any()
+	s.roots.Begin(s.version)
+	s.feed.begin()
+}
+
+// table returns the shard's part of a table, ready for changes.
+func (s *shard) table(t rib.TableID) *table {
+	if int(t) >= len(s.tables) || s.tables[t] == nil {
+		s.addTable(t)
+	}
+	tb := s.tables[t]
+	if tb.begun != s.version {
+		tb.tree.Begin(s.version)
+		tb.begun = s.version
+	}
+	return tb
+}
+
+func (s *shard) addTable(t rib.TableID) {
+	for int(t) >= len(s.tables) {
+		s.tables = append(s.tables, nil)
+	}
+	info := s.r.dir.get(t)
+	tb := &table{info: info, tree: trie.NewTree(s.trees, info.width)}
+	switch t {
+	case rib.TableIPv4Unicast:
+		tb.image = s.image4
+	case rib.TableIPv6Unicast:
+		tb.image = s.image6
+	}
+	s.tables[t] = tb
+}
+
+func (s *shard) touch(tb *table) {
+	if !tb.dirty {
+		tb.dirty = true
+		s.touched = append(s.touched, tb)
+	}
+}
