@@ -1,0 +1,27 @@
+package apiv1
+
+import "strings"
+
+// Problem is an RFC 9457 problem, the body of every answer that is an error.
+// Param names the parameter, field or part of the path that is at fault.
+type Problem struct {
+	Type   string   `json:"type"`
+	Title  string   `json:"title"`
+	Status int      `json:"status"`
+	Detail string   `json:"detail"`
+	Param  string   `json:"param,omitempty"`
+	IDs    []string `json:"ids,omitempty"` // 409: the peers that share an address
+}
+
+// Error is the problem in one line.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(strings.ToLower(p.Title))
+	if p.Param != "" {
+		b.WriteString(": " + p.Param)
+	}
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	return b.String()
+}
