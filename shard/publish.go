@@ -15,6 +15,7 @@ const (
 	stSeqHi
 	stDown    // reference of the set of peers that are down, 0: none
 	stDownLen // its words
+	stEra     // of version: how often versions have started again
 	stRoots   // root of the tree of the roots of tables without a word here
 	stFirst   // roots of the first tables
 	stWords   = stFirst + firstTables
@@ -26,6 +27,7 @@ const firstTables = 4
 // state is a shard's published state, read under a pin.
 type state struct {
 	version uint32
+	era     uint32
 	seq     uint64
 	down    rib.PeerSet
 	roots   uint32
@@ -35,7 +37,7 @@ type state struct {
 // load reads the published state of a shard. The caller is pinned.
 func (s *shard) load() (st state) {
 	w := s.r.trees.Words(s.published.Load(), stWords)
-	st.version = w[stVersion]
+	st.version, st.era = w[stVersion], w[stEra]
 	st.seq = uint64(w[stSeqHi])<<32 | uint64(w[stSeqLo])
 	st.roots = w[stRoots]
 	copy(st.first[:], w[stFirst:])
@@ -73,7 +75,7 @@ func (s *shard) publish() {
 	old := s.published.Load()
 	ref := s.must(stWords)
 	w := s.r.trees.Words(ref, stWords)
-	w[stVersion] = s.version
+	w[stVersion], w[stEra] = s.version, s.era
 	seq := s.feed.publish()
 	w[stSeqLo], w[stSeqHi] = uint32(seq), uint32(seq>>32)
 	w[stDown], w[stDownLen] = s.downRef, s.downLen
@@ -207,11 +209,15 @@ func (s *shard) rebase() {
 	old := s.published.Load()
 	copy(s.r.trees.Words(ref, stWords), s.r.trees.Words(old, stWords))
 	s.r.trees.Store(ref+stVersion, 1)
+	s.r.trees.Store(ref+stEra, s.era+1)
 	s.published.Store(ref)
 	for epoch := s.r.domain.Advance(); s.r.domain.Min() < epoch; {
 		runtime.Gosched()
 	}
+	s.eraMu.Lock()
 	s.holds.Rebase()
+	s.era++
+	s.eraMu.Unlock()
 	s.trees.Rebase()
 	s.blocks.Rebase()
 	s.roots.Restamp()
@@ -229,4 +235,15 @@ func (s *shard) rebase() {
 	s.version = 2
 	s.trees.Retire(old, stWords, s.version)
 	s.stats.rebases.Add(1)
+}
+
+// release ends the hold of a long view on a state.
+func (s *shard) release(st *state) {
+	s.eraMu.Lock()
+	defer s.eraMu.Unlock()
+	if st.era < s.era {
+		s.holds.Release(0) // its version was renamed
+		return
+	}
+	s.holds.Release(st.version)
 }

@@ -203,7 +203,7 @@ func (w *world) refresh() {
 func newWorld(t *testing.T, seed uint64, o Options) *world {
 	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), r: open(t, o), m: newModel(), fresh: map[[2]uint32]int{}}
 	w.f = w.r.NewFan()
-	for _, f := range []wire.Family{wire.IPv4Multicast, wire.IPv6Multicast, wire.IPv4LabelledUnicast, wire.L2VPNEVPN} {
+	for _, f := range []wire.Family{wire.IPv4Multicast, wire.IPv6Multicast, wire.IPv4LabelledUnicast, wire.L2VPNEVPN, wire.IPv4Unicast, wire.IPv6Unicast} {
 		tb, ok := w.r.Table(f, 0)
 		if !ok {
 			t.Fatal("no table")
@@ -245,7 +245,7 @@ func TestModel(t *testing.T) {
 			h.m.checkView(t, w.r, h.v, w.tables, w.rnd)
 			h.v.Close()
 		}
-		//w.checkReader()
+		w.checkReader()
 		w.checkCounts()
 		if o.rebaseVersions > 0 && w.r.Stats().Rebases == 0 {
 			t.Error("versions were never rebased")

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type shard struct {
 	_         [60]byte
 
 	holds slab.Holds // versions of long views
+	eraMu sync.Mutex // between a release and the renaming of what is held
 	stats shardStats
 
 	trees   *slab.Heap
@@ -55,6 +57,7 @@ type shard struct {
 	downOld bool // downRef is not what down is
 
 	version uint32 // of the batch in hand; the published one is one less
+	era     uint32 // how often versions have started again, written under eraMu
 	held    bool   // a long view is held, as of the begin of the batch
 	pending int    // changes since the last publish
 	active  bool   // the batch has begun

@@ -223,7 +223,7 @@ func (h *heldView) close() {
 // release lets the shards reuse what only this view can see.
 func (h *heldView) release() {
 	for i, s := range h.r.shards {
-		s.holds.Release(h.states[i].version)
+		s.release(&h.states[i])
 	}
 }
 
