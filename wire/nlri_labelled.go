@@ -14,26 +14,26 @@ import (
 // stack without an end is read as one label, since a peer that does not send
 // stacks may leave the bit clear (section 2.2).
 type NLRILabelled struct {
-	b        []byte
-	labels   []byte
-	at       int
-	off      int
-	hi, lo   uint64
-	rd       uint64
-	pathID   uint32
-	n        uint8
-	most     uint8 // 32 or 128
-	vpn      bool
-	addPath  bool
-	withdraw bool
-	err      *Error
+	b       []byte
+	labels  []byte
+	at      int
+	off     int
+	hi, lo  uint64
+	rd      uint64
+	pathID  uint32
+	n       uint8
+	most    uint8 // 32 or 128
+	vpn     bool
+	addPath bool
+	single  bool
+	err     *Error
 }
 
 // NewNLRILabelled returns a cursor over b, NLRI of a family whose form is
-// FormLabelled or FormVPN, in an announcement or a withdrawal. b[0] is octet
-// off of what errors count from.
-func NewNLRILabelled(b []byte, off int, f Family, addPath, withdraw bool) NLRILabelled {
-	w := NLRILabelled{b: b, off: off, addPath: addPath, withdraw: withdraw, most: 128, vpn: f.SAFI() == safiVPN}
+// FormLabelled or FormVPN. With single every label stack is one label, as in a
+// withdrawal. b[0] is octet off of what errors count from.
+func NewNLRILabelled(b []byte, off int, f Family, addPath, single bool) NLRILabelled {
+	w := NLRILabelled{b: b, off: off, addPath: addPath, single: single, most: 128, vpn: f.SAFI() == safiVPN}
 	if f.Is4() {
 		w.most = 32
 	}
@@ -86,7 +86,7 @@ func (w *NLRILabelled) Next() bool {
 
 // stack returns the octets of the label stack that v starts with.
 func (w *NLRILabelled) stack(v []byte, bits int) int {
-	if w.withdraw {
+	if w.single {
 		return 3
 	}
 	room := bits

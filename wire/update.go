@@ -27,7 +27,7 @@ type MP struct {
 	NLRI    []byte
 	Off     int  // octet of NLRI in the message
 	AddPath bool // NLRI carry path ids
-	unreach bool
+	single  bool // a label stack is one label
 }
 
 // NLRI4 returns a cursor over IPv4 prefixes (FormPrefix).
@@ -39,7 +39,7 @@ func (m *MP) NLRI6() NLRI6 { return NewNLRI6(m.NLRI, m.Off, m.AddPath) }
 // Labelled returns a cursor over labelled prefixes or VPN routes
 // (FormLabelled, FormVPN).
 func (m *MP) Labelled() NLRILabelled {
-	return NewNLRILabelled(m.NLRI, m.Off, m.Family, m.AddPath, m.unreach)
+	return NewNLRILabelled(m.NLRI, m.Off, m.Family, m.AddPath, m.single)
 }
 
 // Raw returns a cursor over NLRI of any other family.
@@ -182,7 +182,7 @@ func (u *Update) multi(s *Session) *Error {
 	sc := &u.scan
 	if m := &sc.unreach; m.ok {
 		u.unreach = MP{Family: m.family, NLRI: sc.b[m.nlri:m.end], Off: sc.off + m.nlri,
-			AddPath: s.AddPath.Has(m.family), unreach: true}
+			AddPath: s.AddPath.Has(m.family), single: true}
 		if !s.takes(m.family) {
 			u.ignore(u.unreach.NLRI, u.unreach.Off, "MP_UNREACH_NLRI")
 		} else if err := u.unreach.check(); err != nil {
@@ -195,6 +195,9 @@ func (u *Update) multi(s *Session) *Error {
 	if m := &sc.reach; m.ok {
 		u.reach = MP{Family: m.family, NextHop: sc.b[m.hop : m.hop+m.hopN], NLRI: sc.b[m.nlri:m.end],
 			Off: sc.off + m.nlri, AddPath: s.AddPath.Has(m.family)}
+		// Beside PREFIX_SID the label is a part of a SID, and stands alone
+		// whatever its last bit is (RFC 9252 section 4).
+		u.reach.single = sc.have&(1<<AttrPrefixSID) != 0
 		if m.hop2 != 0 {
 			u.reach.NextHop = m.appendHop(u.hop[:0], sc.b)
 		}

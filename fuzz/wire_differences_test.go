@@ -1,0 +1,112 @@
+package fuzz
+
+import (
+	"strings"
+
+	"ribd/wire"
+)
+
+// difference is a message that wire and gobgp read differently.
+type difference struct {
+	body  []byte
+	u     *wire.Update
+	err   *wire.Error // wire's
+	gobgp error
+}
+
+// agreed is true where the list says why.
+func (d *difference) agreed() bool {
+	for _, x := range differences {
+		if x.is(d) {
+			return true
+		}
+	}
+	return false
+}
+
+// differences from gobgp v3.37, each with the rule that wire goes by.
+var differences = []struct {
+	rfc, why string
+	is       func(*difference) bool
+}{
+	{"RFC 7607 2", "AS 0 in AS_PATH is malformed; gobgp lets it pass",
+		func(d *difference) bool { return d.rule("RFC 7607") }},
+	{"RFC 7606 5.2", "treat-as-withdraw without a route to withdraw is a session reset; gobgp stays with treat-as-withdraw or accepts",
+		func(d *difference) bool { return d.rule("5.2") }},
+	{"RFC 7606 5.3", "gobgp reads withdrawn routes past the end of their field",
+		func(d *difference) bool { return d.rule("RFC 7606 5.3") && d.err.Field == "Withdrawn Routes" }},
+	{"RFC 7606 4", "gobgp reads an attribute past the end of the attributes",
+		func(d *difference) bool { return d.rule("RFC 7606 4", "RFC 7606 3(j)") }},
+	{"RFC 7606 3(c)", "only the Optional and Transitive bits are checked, Partial is ignored where it means nothing; gobgp refuses it",
+		func(d *difference) bool { return d.says("partial bit") }},
+	{"RFC 4271 6.3", "whether a next hop is a host address is for the policy of the session; gobgp refuses it",
+		func(d *difference) bool { return d.says("invalid nexthop address") }},
+	{"RFC 7606 5.4", "the insides of typed NLRI are not the parser's; families that gobgp does not know are kept",
+		func(d *difference) bool { return d.raw() }},
+	{"RFC 8277 2.2, 2.4", "a label stack without its end is one label, that of a withdrawal is one label; gobgp goes by the bottom-of-stack bit, and by the values 0 and 0x800000",
+		func(d *difference) bool { return d.labelled() }},
+	{"RFC 4271 5", "the insides of attributes that the decision does not need are kept as they came; gobgp decodes them",
+		func(d *difference) bool { return d.opaque() }},
+	{"RFC 7606", "gobgp panics", func(d *difference) bool { return d.says("gobgp panics") }},
+}
+
+// rule is true where wire's error is by one of these rules.
+func (d *difference) rule(rfcs ...string) bool {
+	if d.err == nil {
+		return false
+	}
+	for _, r := range rfcs {
+		if strings.Contains(d.err.RFC, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// says is true where gobgp's error holds the words.
+func (d *difference) says(words string) bool {
+	return d.gobgp != nil && strings.Contains(d.gobgp.Error(), words)
+}
+
+// attributes calls f with each attribute of the message, as it came.
+func (d *difference) attributes(f func(t wire.AttrType, v []byte)) {
+	if len(d.body) < 4 {
+		return
+	}
+	n := int(d.body[0])<<8 | int(d.body[1])
+	if n > len(d.body)-4 {
+		return
+	}
+	for w := wire.WalkAttributes(d.body[4+n:]); w.Next(); {
+		f(w.Type(), w.Value())
+	}
+}
+
+func (d *difference) family(want func(wire.Family) bool) bool {
+	found := false
+	d.attributes(func(t wire.AttrType, v []byte) {
+		if (t == wire.AttrMPReach || t == wire.AttrMPUnreach) && len(v) >= 3 {
+			found = found || want(wire.MakeFamily(uint16(v[0])<<8|uint16(v[1]), v[2]))
+		}
+	})
+	return found
+}
+
+func (d *difference) raw() bool {
+	return d.family(func(f wire.Family) bool { return f.Form() == wire.FormRaw })
+}
+
+func (d *difference) labelled() bool {
+	return d.family(func(f wire.Family) bool { return f.Form() == wire.FormLabelled || f.Form() == wire.FormVPN })
+}
+
+func (d *difference) opaque() bool {
+	found := false
+	d.attributes(func(t wire.AttrType, v []byte) {
+		switch t {
+		case wire.AttrPMSITunnel, wire.AttrTunnelEncap, wire.AttrAIGP, wire.AttrLS, wire.AttrPrefixSID, wire.AttrIPv6ExtCommunities:
+			found = true
+		}
+	})
+	return found
+}
