@@ -72,3 +72,11 @@ func (k Key) Compare(o Key) int {
 func (k Key) covers(n uint8, o Key) bool {
 	return k == o.Mask(n)
 }
+
+// byteAt returns the 8 bits of k from bit d on, a multiple of 8.
+func (k Key) byteAt(d uint8) uint32 {
+	if d < 64 {
+		return uint32(k.Hi>>(56-d)) & 0xff
+	}
+	return uint32(k.Lo>>(120-d)) & 0xff
+}

@@ -3,6 +3,7 @@ package slab
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // ExtentWords is the number of words of an extent, the unit that an Arena
@@ -10,6 +11,12 @@ import (
 const ExtentWords = 1 << extentBits
 
 const extentBits = 14
+
+// TablePage is the number of words of a Table that begin to take memory
+// together.
+const TablePage = 1 << tablePageBits
+
+const tablePageBits = 10
 
 // Poison is what freed words hold in builds with -race or -tags invariants.
 const Poison = 0xdeadbeef
@@ -32,6 +39,9 @@ type Arena struct {
 	// being emptied; only the heap that holds an extent touches its entries.
 	live  []uint32
 	drain []bool
+
+	owner []atomic.Uint32 // number of the heap that holds an extent
+	heaps atomic.Uint32   // numbers given out
 
 	mu   sync.Mutex
 	next uint32   // first extent that was never handed out
@@ -62,6 +72,7 @@ func NewArena(name string, maxWords uint64) *Arena {
 	}
 	a.live = make([]uint32, n)
 	a.drain = make([]bool, n)
+	a.owner = make([]atomic.Uint32, n)
 	return a
 }
 
@@ -84,7 +95,7 @@ func (a *Arena) Close() {
 }
 
 // take hands out an extent; deep may use the reserve.
-func (a *Arena) take(deep bool) (extent uint32, ok bool) {
+func (a *Arena) take(heap uint32, deep bool) (extent uint32, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	left := a.extents - a.next + uint32(len(a.free))
@@ -99,6 +110,7 @@ func (a *Arena) take(deep bool) (extent uint32, ok bool) {
 		a.next++
 	}
 	a.memory.commit(extent)
+	a.owner[extent].Store(heap)
 	return extent, true
 }
 
@@ -106,6 +118,7 @@ func (a *Arena) take(deep bool) (extent uint32, ok bool) {
 func (a *Arena) give(extent uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.owner[extent].Store(0)
 	a.live[extent], a.drain[extent] = 0, false
 	a.memory.decommit(extent)
 	a.free = append(a.free, extent)

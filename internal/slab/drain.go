@@ -56,6 +56,10 @@ func (h *Heap) newest() uint32 {
 // Sparse says whether a run is in an extent that is being emptied.
 func (h *Heap) Sparse(ref uint32) bool { return h.arena.drain[ref>>extentBits] }
 
+// Owns says whether a run, which the caller has met where several writers'
+// references are, is of this heap.
+func (h *Heap) Owns(ref uint32) bool { return h.arena.owner[ref>>extentBits].Load() == h.id }
+
 func (p *purge) step(h *Heap) {
 	for budget := purgeStep; budget > 0; budget-- {
 		for p.aside == 0 {

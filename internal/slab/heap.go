@@ -19,6 +19,7 @@ type Heap struct {
 	domain *Domain
 	holds  *Holds // nil: nothing but pins keeps memory
 
+	id    uint32 // owner of its extents
 	unit  uint32 // words; runs are multiples of it, and aligned to it
 	shift uint32 // log2(unit)
 	spare uint32 // least remainder in units that is worth a split
@@ -66,6 +67,7 @@ func NewAlignedHeap(a *Arena, d *Domain, h *Holds, unit uint32) *Heap {
 		panic(fmt.Sprintf("BUG: slab: unit %d", unit))
 	}
 	heap := &Heap{arena: a, domain: d, holds: h, unit: unit, shift: uint32(bits.TrailingZeros32(unit)), spare: 1}
+	heap.id = a.heaps.Add(1)
 	if unit == 1 {
 		heap.spare = 4
 	}
@@ -133,7 +135,7 @@ func (h *Heap) cut(c int, deep bool) (ref uint32, ok bool) {
 
 // extend takes an extent for bump.
 func (h *Heap) extend(deep bool) bool {
-	e, ok := h.arena.take(deep)
+	e, ok := h.arena.take(h.id, deep)
 	if h.tight = !ok; !ok {
 		return false
 	}

@@ -55,43 +55,45 @@ func (a *Arena) LoadAtomic(ref uint32) uint32 { return atomic.LoadUint32(a.word(
 // StoreAtomic replaces the word at ref under readers.
 func (a *Arena) StoreAtomic(ref, w uint32) { atomic.StoreUint32(a.word(ref), w) }
 
-const tableBits = 10
-
 // Table is a large array of words, zero until stored, of which only the pages
 // in use take memory. Its words are read and written atomically.
 type Table struct {
-	chunks []atomic.Pointer[[1 << tableBits]uint32]
+	chunks []atomic.Pointer[[1 << tablePageBits]uint32]
 }
 
 // NewTable makes a table of n words.
 func NewTable(n uint32) *Table {
-	return &Table{make([]atomic.Pointer[[1 << tableBits]uint32], (uint64(n)+1<<tableBits-1)>>tableBits)}
+	return &Table{make([]atomic.Pointer[[1 << tablePageBits]uint32], (uint64(n)+1<<tablePageBits-1)>>tablePageBits)}
 }
 
 // Load returns word i, which is below the size of the table.
 func (t *Table) Load(i uint32) uint32 {
-	c := t.chunks[i>>tableBits].Load()
+	c := t.chunks[i>>tablePageBits].Load()
 	if c == nil {
 		return 0
 	}
-	return atomic.LoadUint32(&c[i&(1<<tableBits-1)])
+	return atomic.LoadUint32(&c[i&(1<<tablePageBits-1)])
 }
 
 // Store sets word i.
 func (t *Table) Store(i, w uint32) {
-	p := &t.chunks[i>>tableBits]
+	p := &t.chunks[i>>tablePageBits]
 	c := p.Load()
 	if c == nil {
 		if w == 0 {
 			return
 		}
-		c = new([1 << tableBits]uint32)
+		c = new([1 << tablePageBits]uint32)
 		if !p.CompareAndSwap(nil, c) {
 			c = p.Load()
 		}
 	}
-	atomic.StoreUint32(&c[i&(1<<tableBits-1)], w)
+	atomic.StoreUint32(&c[i&(1<<tablePageBits-1)], w)
 }
+
+// Used says whether the page of TablePage words that holds word i was ever
+// stored to.
+func (t *Table) Used(i uint32) bool { return t.chunks[i>>tablePageBits].Load() != nil }
 
 // Close lets the memory go; nobody may use t after it.
 func (t *Table) Close() { t.chunks = nil }

@@ -87,6 +87,7 @@ func (a *Arena) StoreAtomic(ref, w uint32) { atomic.StoreUint32(a.word(ref), w) 
 type Table struct {
 	base unsafe.Pointer
 	raw  []byte
+	used []atomic.Bool // by page
 }
 
 // NewTable reserves a table of n words. It panics where the system has no
@@ -96,7 +97,7 @@ func NewTable(n uint32) *Table {
 	if err != nil {
 		panic("slab: no address space for a table (raise the limit of virtual memory): " + err.Error())
 	}
-	return &Table{base: unsafe.Pointer(unsafe.SliceData(raw)), raw: raw}
+	return &Table{unsafe.Pointer(unsafe.SliceData(raw)), raw, make([]atomic.Bool, (uint64(n)+TablePage-1)/TablePage)}
 }
 
 // Load returns word i, which is below the size of the table.
@@ -106,8 +107,15 @@ func (t *Table) Load(i uint32) uint32 {
 
 // Store sets word i.
 func (t *Table) Store(i, w uint32) {
+	if p := &t.used[i/TablePage]; !p.Load() {
+		p.Store(true)
+	}
 	atomic.StoreUint32((*uint32)(unsafe.Add(t.base, uintptr(i)<<2)), w)
 }
+
+// Used says whether the page of TablePage words that holds word i was ever
+// stored to.
+func (t *Table) Used(i uint32) bool { return t.used[i/TablePage].Load() }
 
 // Close gives the memory back; nobody may use t after it.
 func (t *Table) Close() {

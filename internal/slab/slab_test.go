@@ -148,7 +148,7 @@ func TestReserveIsForRemovals(t *testing.T) {
 	if more == 0 || n+more < 14 {
 		t.Fatalf("%d half extents and %d of the reserve", n, more)
 	}
-	for range vaultBlocks {
+	for range vaultWords / vaultBlock {
 		if _, ok := h.AllocReserved(vaultBlock); !ok {
 			t.Fatal("the vault is not there")
 		}
