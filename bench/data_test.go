@@ -152,7 +152,7 @@ func buildImage(t testing.TB, ps []netip.Prefix) *image {
 	t.Cleanup(func() { nodes.Close(); words.Close() })
 	m := &image{handles: trie.NewHandles(words)}
 	domain := slab.NewDomain()
-	heap, handles := slab.NewHeap(nodes, domain, nil), trie.NewHandleHeap(m.handles, domain)
+	heap, handles := trie.NewImageHeap(nodes, domain), trie.NewHandleHeap(m.handles, domain)
 	var w *trie.ImageWriter
 	if ps[0].Addr().Is4() {
 		m.v4 = trie.NewImage4(nodes, m.handles)

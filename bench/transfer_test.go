@@ -133,7 +133,7 @@ func TestTransferLeavesWhatGobgpReads(t *testing.T) {
 			path := ""
 			for _, a := range u.PathAttributes {
 				if p, ok := a.(*bgp.PathAttributeAsPath); ok {
-					path = p.String()
+					path = bgp.AsPathString(p)
 				}
 			}
 			for _, p := range u.NLRI {

@@ -114,7 +114,7 @@ func (e *env) load() error {
 	}
 	rate := benchkit.Single("load of a full table (gzip)", "M paths/s", rates, e.atFull(benchkit.AtLeast(3)))
 	rate.Note = fmt.Sprintf("%s: %d paths, %d prefixes, %d attribute sets; from the start of the process until it is ready", filepath.Base(file), last.paths, last.prefixes, last.sets)
-	share := benchkit.Paired("load of a full table, whole time", "s", "decompression alone", a, b, false, nil)
+	share := benchkit.Paired("load of a full table, whole time", "s", "decompression alone", a, b, benchkit.LessIsBetter, nil)
 	share.Note = "the ratio is the share of the time that decompression alone would take"
 	memory := benchkit.Single("load of a full table, settled memory", "MB", settled, nil)
 	memory.Note = fmt.Sprintf("parts as /api/v1/stats has them: %v", last.memory)

@@ -39,7 +39,7 @@ func buildImage(ps []netip.Prefix) (*image, error) {
 	m := &image{arenas: [2]*slab.Arena{nodes, words}}
 	hs := trie.NewHandles(words)
 	domain := slab.NewDomain()
-	heap := slab.NewHeap(nodes, domain, nil)
+	heap := trie.NewImageHeap(nodes, domain)
 	handles := trie.NewHandleHeap(hs, domain)
 	var w *trie.ImageWriter
 	if ps[0].Addr().Is4() {
@@ -287,7 +287,7 @@ func (e *env) lpm() error {
 		rival := askBart(buildBart(family.ps), as)
 		pair := func(name string, ours asker, chain bool, goal *benchkit.Goal) {
 			a, b, _ := benchkit.Pairs(e.Runs, e.side(ours, chain, 4), e.side(rival, chain, 1))
-			e.add(benchkit.Paired("longest match "+family.name+", "+name, "ns", "bart.Fast", a, b, false, e.atFull(goal)))
+			e.add(benchkit.Paired("longest match "+family.name+", "+name, "ns", "bart.Fast", a, b, benchkit.LessIsBetter, e.atFull(goal)))
 		}
 		pair("independent", img, false, family.independent)
 		pair("each waits for the one before", img, true, family.dependent)
@@ -295,7 +295,7 @@ func (e *env) lpm() error {
 		pair("whole (Reader), each waits", whole, true, nil)
 		old := askPatricia(family.ps, as)
 		a, b, _ := benchkit.Pairs(e.Runs, e.side(img, false, 4), e.side(old, false, 0))
-		e.add(benchkit.Paired("longest match "+family.name+", independent, beside patricia", "ns", "kentik/patricia", a, b, false, nil))
+		e.add(benchkit.Paired("longest match "+family.name+", independent, beside patricia", "ns", "kentik/patricia", a, b, benchkit.LessIsBetter, nil))
 		r.Close()
 		m.close()
 	}

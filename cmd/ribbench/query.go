@@ -77,7 +77,7 @@ func (e *env) single(c *benchkit.Process) error {
 	if err != nil {
 		return err
 	}
-	row := benchkit.Paired("HTTP, one look-up a request, 64 connections", "/s", "bare fasthttp", a, b, true, e.atFull(benchkit.RatioAtLeast(0.85)))
+	row := benchkit.Paired("HTTP, one look-up a request, 64 connections", "/s", "bare fasthttp", a, b, benchkit.MoreIsBetter, e.atFull(benchkit.RatioAtLeast(0.85)))
 	row.Note = fmt.Sprintf("answers of %d octets on average", octets/len(as))
 	e.add(row)
 	return nil

@@ -88,10 +88,10 @@ func (e *env) tails() error {
 	}
 	bartBusy, bartRate := e.bartTails(as)
 	for i, name := range []string{"p99", "p99.9"} {
-		row := benchkit.Paired("look-up beside 50,000 updates/s, "+name, "ns", "idle", busy[i], idle[i], false, e.atFull(benchkit.RatioAtMost(1.1)))
+		row := benchkit.Paired("look-up beside 50,000 updates/s, "+name, "ns", "idle", busy[i], idle[i], benchkit.OursToTheirs, e.atFull(benchkit.RatioAtMost(1.1)))
 		row.Note = "updates a second: " + benchkit.NewSpread(rate).String() + "; each time includes reading the clock"
 		e.add(row)
-		old := benchkit.Paired("look-up beside 50,000 updates/s, "+name+", beside bart", "ns", "bart.Fast persistent", busy[i], bartBusy[i], false, nil)
+		old := benchkit.Paired("look-up beside 50,000 updates/s, "+name+", beside bart", "ns", "bart.Fast persistent", busy[i], bartBusy[i], benchkit.LessIsBetter, nil)
 		old.Note = "bart's updates a second: " + benchkit.NewSpread(bartRate).String()
 		e.add(old)
 	}

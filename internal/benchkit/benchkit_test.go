@@ -48,9 +48,9 @@ func TestVerdicts(t *testing.T) {
 		{Single("x", "B", []float64{20, 30, 27}, AtMost(25)), VerdictSpread},
 		{Single("x", "B", []float64{26, 30, 27}, AtMost(25)), VerdictShort},
 		{Single("x", "M/s", []float64{2, 3, 4}, AtLeast(3)), VerdictMet},
-		{Paired("x", "ns", "bart", []float64{10, 10}, []float64{100, 130}, false, RatioAtLeast(12)), VerdictSpread},
-		{Paired("x", "/s", "bare", []float64{80, 81}, []float64{100, 100}, true, RatioAtLeast(0.85)), VerdictShort},
-		{Paired("x", "ns", "idle", []float64{105, 106}, []float64{100, 100}, false, RatioAtMost(1.1)), VerdictMet},
+		{Paired("x", "ns", "bart", []float64{10, 10}, []float64{100, 130}, LessIsBetter, RatioAtLeast(12)), VerdictSpread},
+		{Paired("x", "/s", "bare", []float64{80, 81}, []float64{100, 100}, MoreIsBetter, RatioAtLeast(0.85)), VerdictShort},
+		{Paired("x", "ns", "idle", []float64{105, 106}, []float64{100, 100}, OursToTheirs, RatioAtMost(1.1)), VerdictMet},
 		{Single("x", "B", []float64{1}, nil), ""},
 	} {
 		if c.row.Verdict != c.want {
@@ -61,7 +61,7 @@ func TestVerdicts(t *testing.T) {
 
 func TestReportComesBackFromJSONAndPrints(t *testing.T) {
 	r := &Report{Machine: ThisMachine(), Data: "a test", Runs: 2}
-	r.Rows = append(r.Rows, Paired("look-up", "ns", "bart", []float64{10, 12}, []float64{120, 150}, false, RatioAtLeast(12)), Single("size", "B", []float64{1234567}, nil))
+	r.Rows = append(r.Rows, Paired("look-up", "ns", "bart", []float64{10, 12}, []float64{120, 150}, LessIsBetter, RatioAtLeast(12)), Single("size", "B", []float64{1234567}, nil))
 	name := filepath.Join(t.TempDir(), "x", "y.json")
 	if err := r.WriteJSON(name); err != nil {
 		t.Fatal(err)

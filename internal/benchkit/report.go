@@ -51,7 +51,7 @@ type Row struct {
 	Ours    Spread  `json:"ours"`
 	Rival   string  `json:"rival,omitempty"` // what stands on the other side
 	Theirs  *Spread `json:"theirs,omitempty"`
-	Ratio   *Spread `json:"ratio,omitempty"` // by pair; above 1 is better unless the goal is a RatioAtMost
+	Ratio   *Spread `json:"ratio,omitempty"` // by pair, see Compare
 	Goal    *Goal   `json:"goal,omitempty"`
 	Verdict Verdict `json:"verdict,omitempty"`
 	Note    string  `json:"note,omitempty"`
@@ -64,14 +64,22 @@ func Single(name, unit string, runs []float64, goal *Goal) Row {
 	return r
 }
 
-// Paired makes the row of a figure with a rival. With moreIsBetter the ratio is
-// ours / theirs, else theirs / ours: how many times better we are. A RatioAtMost
-// goal takes ours / theirs as it is.
-func Paired(name, unit, rival string, ours, theirs []float64, moreIsBetter bool, goal *Goal) Row {
+// Compare says how a ratio is made.
+type Compare uint8
+
+// How a ratio is made: how many times better we are, or plainly ours / theirs.
+const (
+	LessIsBetter Compare = iota // theirs / ours
+	MoreIsBetter                // ours / theirs
+	OursToTheirs                // ours / theirs, above 1 is worse
+)
+
+// Paired makes the row of a figure with a rival.
+func Paired(name, unit, rival string, ours, theirs []float64, c Compare, goal *Goal) Row {
 	a, b := NewSpread(ours), NewSpread(theirs)
-	ratio := NewSpread(Ratios(theirs, ours))
-	if moreIsBetter || goal != nil && goal.Ratio && goal.Most {
-		ratio = NewSpread(Ratios(ours, theirs))
+	ratio := NewSpread(Ratios(ours, theirs))
+	if c == LessIsBetter {
+		ratio = NewSpread(Ratios(theirs, ours))
 	}
 	r := Row{Name: name, Unit: unit, Ours: a, Rival: rival, Theirs: &b, Ratio: &ratio, Goal: goal}
 	r.judge()
