@@ -233,7 +233,7 @@ func TestResyncFindsTheNextChainOfRecords(t *testing.T) {
 		{"another time", chain, now + 3*86400, true, len(chain) - mrt.HeaderLen + 1, false},
 		{"nothing", make([]byte, 100), now, true, 100 - mrt.HeaderLen + 1, false},
 		{"one header that leads nowhere", append(bytes.Clone(state), make([]byte, 40)...), now, true, len(state) + 40 - mrt.HeaderLen + 1, false},
-		{"more to come", state[:20], now, false, 0, true},
+		{"more to come", append([]byte{1}, state[:20]...), now, false, 1, false},
 	} {
 		at, ok := mrt.Resync(tc.b, tc.last, tc.eof)
 		if at != tc.at || ok != tc.ok {

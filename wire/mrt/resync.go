@@ -54,34 +54,49 @@ func (h Header) strict(last uint32) bool {
 // Resync looks in b for the next place where records go on after damage: the
 // first offset at which a header stands that leads to another, and that one to
 // a third. last is the time of the last good record, or 0; eof says that
-// nothing follows b. ok is false when there is none; then at is how far b has
-// been searched, and the octets before it need not be kept.
+// nothing follows b, and then the end of the data may stand for the third.
+//
+// When ok is false there is no such place before offset at: those octets need
+// not be kept. Unless eof is set, what is at that offset may turn out to be one
+// when more is there to see.
 func Resync(b []byte, last uint32, eof bool) (at int, ok bool) {
 	for at = 0; at+HeaderLen <= len(b); at++ {
 		h, _ := ParseHeader(b[at:])
-		if h.strict(last) && chained(b[at:], last, eof) {
+		if !h.strict(last) {
+			continue
+		}
+		switch chain(b[at:], last, eof) {
+		case chainHolds:
 			return at, true
+		case chainOpen:
+			return at, false
 		}
 	}
 	return at, false
 }
 
-// chained reports whether a chain of headers stands at the start of b. A chain
-// that runs out of b counts when b is not all there is, or when it ends
-// exactly at the end of it, or has made one step at least.
-func chained(b []byte, last uint32, eof bool) bool {
-	for n := 0; n < resyncChain; n++ {
+type chainResult uint8
+
+const (
+	chainBroken chainResult = iota
+	chainHolds
+	chainOpen // goes on past the data
+)
+
+// chain follows the headers from the start of b.
+func chain(b []byte, last uint32, eof bool) chainResult {
+	for n := range resyncChain {
 		h, ok := ParseHeader(b)
-		if !ok {
-			return n > 1 || len(b) == 0 || !eof
-		}
-		if !h.strict(last) {
-			return false
-		}
-		if h.Size() > len(b) {
-			return n > 0 || !eof
+		short := !ok || h.strict(last) && h.Size() > len(b)
+		switch {
+		case short && !eof:
+			return chainOpen
+		case short && (n > 1 || n == 1 && (ok || len(b) == 0)):
+			return chainHolds
+		case short || !h.strict(last):
+			return chainBroken
 		}
 		b = b[h.Size():]
 	}
-	return true
+	return chainHolds
 }
