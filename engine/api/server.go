@@ -338,6 +338,9 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 			s.log.Error("BUG: a request failed", "path", shown(ctx.Path()), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			(&problem{status: fasthttp.StatusInternalServerError, detail: "this is a bug of ribd; its log tells more"}).write(ctx)
 			m.Done(fasthttp.StatusInternalServerError, time.Since(start))
+			if c.counted {
+				s.streams.Add(-1)
+			}
 			return // c may be in any state: it is not used again
 		}
 		m.Done(ctx.Response.StatusCode(), time.Since(start))
