@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -38,19 +39,43 @@ func (e *env) queries() error {
 	if _, err := c.Ready(loadLimit); err != nil {
 		return err
 	}
-	if err := e.single(c); err != nil {
+	ps, err := loadedPrefixes(c)
+	if err != nil {
+		return fmt.Errorf("the prefixes that were loaded: %w", err)
+	}
+	if err := e.single(c, ps); err != nil {
 		return fmt.Errorf("single look-ups: %w", err)
 	}
-	if err := e.packed(c); err != nil {
+	if err := e.packed(c, ps); err != nil {
 		return fmt.Errorf("packed look-ups: %w", err)
 	}
-	return e.whole(c)
+	return e.whole(c, ps)
+}
+
+// loadedPrefixes asks for the IPv4 prefixes of the table.
+func loadedPrefixes(c *benchkit.Process) (ps []netip.Prefix, err error) {
+	var wrong error
+	_, _, _, err = stream("http://"+c.Addr+"/api/v1/routes?family=ipv4-unicast&best=true&fields=prefix", func(line []byte) {
+		var row struct{ Prefix netip.Prefix }
+		if err := json.Unmarshal(line, &row); err != nil {
+			wrong = err
+			return
+		}
+		ps = append(ps, row.Prefix)
+	})
+	if err == nil {
+		err = wrong
+	}
+	if err == nil && len(ps) == 0 {
+		err = fmt.Errorf("there are none")
+	}
+	return ps, err
 }
 
 // single measures one look-up a request, beside a bare server that sends the same
 // bodies.
-func (e *env) single(c *benchkit.Process) error {
-	as := benchkit.Addresses(e.v4, 1024, 21)
+func (e *env) single(c *benchkit.Process, ps []netip.Prefix) error {
+	as := benchkit.Addresses(ps, 1024, 21)
 	requests := make([][]byte, len(as))
 	for i, a := range as {
 		requests[i] = fmt.Appendf(nil, "GET /api/v1/lookup/%s HTTP/1.1\r\nHost: localhost\r\n\r\n", a)
@@ -97,11 +122,11 @@ func (e *env) startBare(a benchkit.Answers) (*benchkit.Process, error) {
 }
 
 // packed measures batches of packed addresses.
-func (e *env) packed(c *benchkit.Process) error {
+func (e *env) packed(c *benchkit.Process, ps []netip.Prefix) error {
 	var requests [][]byte
 	for i := range 64 {
 		b := fmt.Appendf(nil, "POST /api/v1/lookup?family=ipv4-unicast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: %d\r\n\r\n", 4*batchSize)
-		for _, a := range benchkit.Addresses(e.v4, batchSize, uint64(100+i)) {
+		for _, a := range benchkit.Addresses(ps, batchSize, uint64(100+i)) {
 			b = append(b, a.AsSlice()...)
 		}
 		requests = append(requests, b)
@@ -120,8 +145,8 @@ func (e *env) packed(c *benchkit.Process) error {
 
 // whole measures questions that look at every path: the time to the first row and
 // to the last. Each run asks another one, since a server may remember.
-func (e *env) whole(c *benchkit.Process) error {
-	origins, community, err := e.asked(c)
+func (e *env) whole(c *benchkit.Process, ps []netip.Prefix) error {
+	origins, community, err := asked(c, ps)
 	if err != nil {
 		return err
 	}
@@ -140,7 +165,7 @@ func (e *env) whole(c *benchkit.Process) error {
 		var first, all []float64
 		rows := 0
 		for run := range e.Runs {
-			f, a, n, err := stream("http://" + c.Addr + "/api/v1/routes?" + q.ask(run).Encode())
+			f, a, n, err := stream("http://"+c.Addr+"/api/v1/routes?"+q.ask(run).Encode(), nil)
 			if err != nil {
 				return fmt.Errorf("%s: %w", q.name, err)
 			}
@@ -157,9 +182,9 @@ func (e *env) whole(c *benchkit.Process) error {
 }
 
 // asked picks origins and communities that are in the table, from look-ups.
-func (e *env) asked(c *benchkit.Process) (origins, communities []string, err error) {
+func asked(c *benchkit.Process, ps []netip.Prefix) (origins, communities []string, err error) {
 	seen := map[string]bool{}
-	for _, a := range benchkit.Addresses(e.v4, 400, 31) {
+	for _, a := range benchkit.Addresses(ps, 400, 31) {
 		body, _, err := get("http://" + c.Addr + "/api/v1/lookup/" + a.String())
 		if err != nil {
 			return nil, nil, err
@@ -203,8 +228,8 @@ func get(address string) (body []byte, typ string, err error) {
 }
 
 // stream asks for rows as NDJSON and returns the milliseconds to the end of the
-// first row and of all, and how many there were.
-func stream(address string) (first, all float64, rows int, err error) {
+// first row and of all, and how many there were; each is shown to see, if any.
+func stream(address string, see func(line []byte)) (first, all float64, rows int, err error) {
 	q, err := http.NewRequest(http.MethodGet, address, nil)
 	if err != nil {
 		return 0, 0, 0, err
@@ -230,7 +255,9 @@ func stream(address string) (first, all float64, rows int, err error) {
 			if rows == 0 {
 				first = time.Since(start).Seconds() * 1000
 			}
-			rows++
+			if rows++; see != nil {
+				see(line)
+			}
 		}
 	}
 	all = time.Since(start).Seconds() * 1000
