@@ -22,10 +22,11 @@ type scan struct {
 	recorded bool // from a recording, where some forms are laxer
 	rib      bool // an entry of a table dump, not a message
 	family   Family
-	plain    bool   // canonical so far
-	dupLarge bool   // a large community is there twice
-	have     uint64 // types under 64 that were seen
-	count    int    // attributes seen, kept or not
+	plain    bool      // canonical so far
+	dupLarge bool      // a large community is there twice
+	have     uint64    // types under 64 that were seen
+	high     [3]uint64 // and those from 64
+	count    int       // attributes seen, kept or not
 	n        int
 	items    [few]item
 	more     []item // all items, once there are more than few
@@ -51,7 +52,8 @@ func (s *scan) start(b []byte, off int) {
 	s.b, s.off = b, off
 	s.as4, s.external, s.recorded, s.rib, s.family = false, false, false, false, 0
 	s.plain, s.dupLarge = true, false
-	s.have, s.count, s.n, s.more = 0, 0, 0, nil
+	s.have, s.high = 0, [3]uint64{}
+	s.count, s.n, s.more = 0, 0, nil
 	s.reach, s.unreach = mpRange{}, mpRange{}
 	s.row, s.head, s.err = nil, 0, nil
 }
@@ -82,14 +84,18 @@ func (s *scan) run() {
 		s.row, s.head = row, p
 		s.count++
 		p = v + n
-		bit := uint64(1) << t
-		if s.have&bit != 0 || t <= last && t >= 64 && s.find(t) {
-			if !s.again(t, v) {
+		seen := &s.have
+		if t >= 64 {
+			seen = &s.high[t>>6-1]
+		}
+		bit := uint64(1) << (t & 63)
+		if *seen&bit != 0 {
+			if !s.again(t) {
 				return
 			}
 			continue
 		}
-		s.have |= bit
+		*seen |= bit
 		if t == AttrMPReach || t == AttrMPUnreach {
 			s.plain = false
 			s.multi(t, flags, item{t, row.flags, uint16(n), uint32(v)})
@@ -149,7 +155,7 @@ func (s *scan) odd(t AttrType, flags byte) bool {
 
 // again deals with a second attribute of one type; it is false where the
 // message is lost.
-func (s *scan) again(t AttrType, v int) bool {
+func (s *scan) again(t AttrType) bool {
 	s.plain = false
 	if t == AttrMPReach || t == AttrMPUnreach {
 		s.fail(SessionReset, s.head, "is there twice", "RFC 7606 3(g)", SubMalformedAttributes)
@@ -196,11 +202,6 @@ func (s *scan) list() []item {
 		return s.more
 	}
 	return s.items[:s.n]
-}
-
-func (s *scan) find(t AttrType) bool {
-	_, ok := s.get(t)
-	return ok
 }
 
 // get returns the item of type t.
