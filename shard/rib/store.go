@@ -19,6 +19,8 @@ const (
 	localBits = 22 // of a slot of the index; the rest is a tag of the hash
 	maxLocal  = 1<<localBits - 2
 
+	maxSlotLocal = 1<<localBits - 1
+
 	slotEmpty = 0
 	slotGone  = ^uint32(0) // no local id is that large
 
@@ -37,13 +39,17 @@ const (
 	entryUser
 )
 
-// States of an entry, in the low bits of its meta word; the stamp is above.
+// States of an entry, in the low bits of its meta word; the stamp is above, and
+// above that 24 bits of the hash.
 const (
 	stateFree = iota
 	stateLive
 	stateEnded // no longer found; octets and id rest until nobody can know them
 	stateMask  = 3
-	stampShift = 8
+
+	stampShift = 2
+	stampMask  = 63 // sweeps are told apart modulo 64
+	hashShift  = 8  // the bits of the hash that lead to the first place
 )
 
 // store interns byte strings: equal strings have one id. It is striped by
@@ -56,7 +62,7 @@ type store struct {
 	seed    maphash.Seed
 	hash    func([]byte) uint64              // XXH64, but for tests
 	fill    func(base uint32, b []byte) bool // sets the user's words of a new entry; false refuses it
-	sweep   atomic.Uint32                    // stamp of what is seen now, 24 bits
+	sweep   atomic.Uint32                    // stamp of what is seen now
 	top     atomic.Uint32                    // local ids in use are below
 	refused atomic.Uint64
 	stripes [numStripes]stripe
@@ -148,8 +154,9 @@ func (s *store) lookup(b []byte) uint32 {
 // keeps it.
 func (s *store) touch(id uint32) {
 	m := id * s.words
-	if w := s.sweep.Load()<<stampShift | stateLive; s.entries.Load(m) != w {
-		s.entries.Store(m, w)
+	w := s.entries.Load(m)
+	if now := w&^(stampMask<<stampShift|stateMask) | s.sweep.Load()<<stampShift | stateLive; now != w {
+		s.entries.Store(m, now)
 	}
 }
 
@@ -164,7 +171,7 @@ func (s *store) find(st *stripe, n uint32, h uint64, b []byte) (local uint32) {
 		if w == slotEmpty {
 			return 0
 		}
-		if w&^(1<<localBits-1) == tag && s.equal(w&(1<<localBits-1), n, b) {
+		if w&^maxSlotLocal == tag && s.equal(w&maxSlotLocal, n, b) {
 			return w & (1<<localBits - 1)
 		}
 	}
@@ -174,7 +181,7 @@ func (s *store) find(st *stripe, n uint32, h uint64, b []byte) (local uint32) {
 		if w == slotEmpty {
 			return 0
 		}
-		if w&^(1<<localBits-1) == tag && s.equal(w&(1<<localBits-1), n, b) {
+		if w&^maxSlotLocal == tag && s.equal(w&maxSlotLocal, n, b) {
 			return w & (1<<localBits - 1)
 		}
 	}
@@ -244,12 +251,12 @@ func (s *store) add(st *stripe, n uint32, h uint64, b []byte) (local uint32) {
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), len(b)), b)
 	}
 	s.entries.Store(id*s.words+entryBytes, ref)
-	if s.fill != nil && !s.fill(id*s.words, b) || !s.place(st, local, h, b) {
+	if s.fill != nil && !s.fill(id*s.words, b) || !s.place(st, local, h, b) && !s.growFor(st, n, local, h, b) {
 		st.heap.Free(ref, runWords(len(b)))
 		st.free = append(st.free, local)
 		return 0
 	}
-	s.entries.Store(id*s.words+entryMeta, s.sweep.Load()<<stampShift|stateLive)
+	s.entries.Store(id*s.words+entryMeta, uint32(h>>stripeBits)<<hashShift|s.sweep.Load()<<stampShift|stateLive)
 	st.live++
 	st.size += uint64(len(b))
 	return local
@@ -257,8 +264,7 @@ func (s *store) add(st *stripe, n uint32, h uint64, b []byte) (local uint32) {
 
 func runWords(octets int) uint32 { return 1 + uint32(octets+3)/4 }
 
-// place enters a local id into the index, unless neither place has room. A larger
-// index would not help: whoever can fill both can fill those of any size.
+// place enters a local id into the index, unless neither place has room.
 func (s *store) place(st *stripe, local uint32, h uint64, b []byte) bool {
 	at, probes := uint32(h>>stripeBits), uint32(firstProbes)
 	for range 2 {
@@ -279,14 +285,20 @@ func (s *store) place(st *stripe, local uint32, h uint64, b []byte) bool {
 	return false
 }
 
+// growFor places a local id that found no room in a larger index, if the index
+// is not so empty that only a collision made on purpose explains it.
+func (s *store) growFor(st *stripe, n, local uint32, h uint64, b []byte) bool {
+	return st.used > (st.mask+1)/4 && s.rehash(st, n) && s.place(st, local, h, b)
+}
+
 // rehash rebuilds a stripe's index without its gone slots, twice as large if
-// it is more than half full.
+// a quarter of them is in use.
 func (s *store) rehash(st *stripe, n uint32) bool {
 	size := st.mask + 1
-	if st.live >= size/10*4 {
+	if st.live >= size/4 {
 		size *= 2
 	}
-	for ; size <= 1<<28; size *= 2 {
+	for ; size <= 1<<24; size *= 2 {
 		old, oldMask := st.index, st.mask
 		st.index, st.mask, st.used = slab.NewTable(size), size-1, 0
 		if s.refill(st, n, old, oldMask) {
@@ -300,14 +312,23 @@ func (s *store) rehash(st *stripe, n uint32) bool {
 }
 
 func (s *store) refill(st *stripe, n uint32, old *slab.Table, oldMask uint32) bool {
+next:
 	for x := uint32(0); x <= oldMask; x++ {
 		w := old.Load(x)
 		if w == slotEmpty || w == slotGone {
 			continue
 		}
-		local := w & (1<<localBits - 1)
-		b := s.octets(local<<stripeBits | n)
-		if !s.place(st, local, s.hash(b), b) {
+		id := w&maxSlotLocal<<stripeBits | n
+		at := s.entries.Load(id*s.words+entryMeta) >> hashShift
+		for i := range uint32(firstProbes) {
+			if y := (at + i) & st.mask; st.index.Load(y) == slotEmpty {
+				st.index.Store(y, w)
+				st.used++
+				continue next
+			}
+		}
+		b := s.octets(id)
+		if !s.place(st, w&maxSlotLocal, s.hash(b), b) {
 			return false
 		}
 	}

@@ -23,7 +23,7 @@ func (m *marks) has(id uint32) bool {
 
 // begin starts a sweep: what is interned from now on is seen in it.
 func (s *store) begin() *marks {
-	s.sweep.Store((s.sweep.Load() + 1) & (1<<(32-stampShift) - 1))
+	s.sweep.Store((s.sweep.Load() + 1) & stampMask)
 	return newMarks(s.max())
 }
 
@@ -50,7 +50,7 @@ func (s *store) end(m *marks, mayEnd bool, now, rested uint32) (ended, freed int
 				s.touch(id)
 				continue
 			}
-			if age := (cur - w>>stampShift) & (1<<(32-stampShift) - 1); !mayEnd || age < 2 {
+			if age := (cur - w>>stampShift) & stampMask; !mayEnd || age < 2 {
 				continue
 			}
 			s.remove(st, n, local)
