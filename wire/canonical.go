@@ -16,10 +16,10 @@ func (s *scan) appendCanonical(dst []byte, from hopSource) []byte {
 		aggregator, path4 = s.mergeRule()
 	}
 	for _, it := range s.list() {
-		if pending && it.typ > AttrNextHop {
+		if pending && it.typ() > AttrNextHop {
 			dst, pending = s.appendReachHop(dst), false
 		}
-		switch it.typ {
+		switch it.typ() {
 		case AttrNextHop:
 			if from == hopReach {
 				continue
@@ -40,7 +40,7 @@ func (s *scan) appendCanonical(dst []byte, from hopSource) []byte {
 				continue
 			}
 		}
-		dst = AppendAttr(dst, it.flags, it.typ, s.val(it))
+		dst = AppendAttr(dst, it.flags(), it.typ(), s.val(it))
 	}
 	if pending {
 		dst = s.appendReachHop(dst)
@@ -55,7 +55,7 @@ func (s *scan) appendReachHop(dst []byte) []byte {
 
 func (s *scan) appendUnique(dst []byte, it item) []byte {
 	var room [12 * manyLarge]byte
-	return AppendAttr(dst, it.flags, it.typ, unique12(room[:0], s.val(it)))
+	return AppendAttr(dst, it.flags(), it.typ(), unique12(room[:0], s.val(it)))
 }
 
 // mergeRule applies RFC 6793 section 4.2.3 to what came with 2-octet AS
@@ -83,17 +83,17 @@ func (s *scan) mergeRule() (aggregator, path4 bool) {
 func (s *scan) appendAggregator(dst []byte, it item, use4 bool) []byte {
 	v := s.val(it)
 	if len(v) == 8 && s.as4 {
-		return AppendAttr(dst, it.flags, it.typ, v)
+		return AppendAttr(dst, it.flags(), it.typ(), v)
 	}
 	if !s.as4 && use4 {
 		if four, ok := s.get(AttrAS4Aggregator); ok {
-			return AppendAttr(dst, it.flags, it.typ, s.val(four))
+			return AppendAttr(dst, it.flags(), it.typ(), s.val(four))
 		}
 	}
 	if len(v) == 8 {
-		return AppendAttr(dst, it.flags, it.typ, v)
+		return AppendAttr(dst, it.flags(), it.typ(), v)
 	}
-	dst = append(dst, it.flags, byte(it.typ), 8, 0, 0)
+	dst = append(dst, it.flags(), byte(it.typ()), 8, 0, 0)
 	return append(dst, v...)
 }
 
@@ -110,13 +110,13 @@ func (s *scan) appendMerged(dst []byte, it item, path4 bool) []byte {
 	// The head is written once its length is known: room for the short form
 	// first.
 	at := len(dst)
-	dst = append(dst, it.flags, byte(it.typ), 0)
+	dst = append(dst, it.flags(), byte(it.typ()), 0)
 	dst = appendMergedPath(dst, v, tail)
 	n := len(dst) - at - 3
 	if n > 255 {
 		dst = append(dst, 0)
 		copy(dst[at+4:], dst[at+3:])
-		dst[at], dst[at+2], dst[at+3] = it.flags|FlagExtended, byte(n>>8), byte(n)
+		dst[at], dst[at+2], dst[at+3] = it.flags()|FlagExtended, byte(n>>8), byte(n)
 		return dst
 	}
 	dst[at+2] = byte(n)
@@ -131,7 +131,7 @@ func (s *scan) tooLong() bool {
 	}
 	path, _ := s.get(AttrASPath)
 	four, _ := s.get(AttrAS4Path)
-	return 2*int(path.n)+int(four.n) > 65535
+	return 2*path.n()+four.n() > 65535
 }
 
 // appendMergedPath appends the segments of a 2-octet AS_PATH with 4-octet AS

@@ -24,8 +24,8 @@ const ASTrans = 23456
 func unnamed(t byte) string { return "attribute " + strconv.Itoa(int(t)) }
 
 func (s *scan) origin(it item) bool {
-	if s.b[it.at] > OriginIncomplete {
-		s.bad(int(it.at), "value is not 0, 1 or 2")
+	if s.b[it.at()] > OriginIncomplete {
+		s.bad(it.at(), "value is not 0, 1 or 2")
 		return false
 	}
 	return true
@@ -39,7 +39,7 @@ func (s *scan) asPath(it item) bool {
 		s.plain = false
 	}
 	if p, reason := checkSegments(v, size, s.external, s.recorded); reason != "" {
-		s.bad(int(it.at)+p, reason)
+		s.bad(it.at()+p, reason)
 		if reason == reasonZeroAS {
 			s.err.RFC = "RFC 7607 2"
 		}
@@ -105,8 +105,8 @@ func zeroAS(v []byte, size int) int {
 
 func (s *scan) aggregator(it item) bool {
 	switch {
-	case it.n == 8 && (s.as4 || s.recorded):
-	case it.n == 6 && (!s.as4 || s.recorded):
+	case it.n() == 8 && (s.as4 || s.recorded):
+	case it.n() == 6 && (!s.as4 || s.recorded):
 		s.plain = false
 	case s.as4:
 		s.bad(s.head+2, "length is not 8")
@@ -116,7 +116,7 @@ func (s *scan) aggregator(it item) bool {
 		return false
 	}
 	if v := s.val(it); !s.recorded && zeroAS(v[:len(v)-4], len(v)-4) == 0 {
-		s.bad(int(it.at), reasonZeroAS)
+		s.bad(it.at(), reasonZeroAS)
 		s.err.RFC = "RFC 7607 2"
 		return false
 	}
@@ -132,10 +132,10 @@ func (s *scan) as4Path(it item) bool {
 	v := s.val(it)
 	p, reason := checkSegments(v, 4, false, s.recorded)
 	if len(v) < 6 {
-		p, reason = -int(it.at)+s.head+2, "length is under 6"
+		p, reason = -it.at()+s.head+2, "length is under 6"
 	}
 	if reason != "" {
-		s.bad(int(it.at)+p, reason)
+		s.bad(it.at()+p, reason)
 		return false
 	}
 	s.plain = false
@@ -147,7 +147,7 @@ func (s *scan) as4Aggregator(it item) bool {
 		return false
 	}
 	if !s.recorded && be32(s.val(it)) == 0 {
-		s.bad(int(it.at), reasonZeroAS)
+		s.bad(it.at(), reasonZeroAS)
 		return false
 	}
 	s.plain = false

@@ -27,7 +27,7 @@ func (s *scan) multiUnreach(it item) {
 		s.bad(s.head+2, "length is under 3")
 		return
 	}
-	at := int(it.at)
+	at := it.at()
 	s.unreach = mpRange{family: family3(v), ok: true, nlri: at + 3, end: at + len(v)}
 }
 
@@ -37,7 +37,7 @@ func (s *scan) multiReach(it item) {
 		s.bad(s.head+2, "length is under 5")
 		return
 	}
-	at, n := int(it.at), int(v[3])
+	at, n := it.at(), int(v[3])
 	if 5+n > len(v) {
 		s.bad(at+3, "next hop runs past the end")
 		return
@@ -54,7 +54,7 @@ func (s *scan) multiReach(it item) {
 // and the next hop alone (RFC 6396 section 4.3.4), or the whole attribute.
 func (s *scan) ribReach(it item) {
 	v := s.val(it)
-	at := int(it.at)
+	at := it.at()
 	m := mpRange{family: s.family, ok: true}
 	switch {
 	case len(v) >= 4 && family3(v) == s.family && 4+int(v[3]) <= len(v):

@@ -1,12 +1,18 @@
 package wire
 
-// item is an attribute that the scan keeps: where its value lies.
-type item struct {
-	typ   AttrType
-	flags byte   // those that its canonical form has, without the extended length bit
-	n     uint16 // octets of the value
-	at    uint32 // first octet of the value, in scan.b
+// item is an attribute that the scan keeps: its type in the top 8 bits, then the
+// flags of its canonical form (8), the octets of its value (16) and where that
+// starts in scan.b (32). One word is one store, and items sort by type.
+type item uint64
+
+func makeItem(t AttrType, flags byte, n, at int) item {
+	return item(t)<<56 | item(flags)<<48 | item(uint16(n))<<32 | item(uint32(at))
 }
+
+func (it item) typ() AttrType { return AttrType(it >> 56) }
+func (it item) flags() byte   { return byte(it >> 48) } // without the extended length bit
+func (it item) n() int        { return int(uint16(it >> 32)) }
+func (it item) at() int       { return int(uint32(it)) }
 
 // few is how many attributes a scan holds without allocating.
 const few = 32
@@ -54,7 +60,7 @@ func (s *scan) start(b []byte, off int) {
 	s.plain, s.dupLarge = true, false
 	s.have, s.high = 0, [3]uint64{}
 	s.count, s.n, s.more = 0, 0, nil
-	s.reach, s.unreach = mpRange{}, mpRange{}
+	s.reach.ok, s.reach.hopN, s.unreach.ok = false, 0, false
 	s.row, s.head, s.err = nil, 0, nil
 }
 
@@ -98,7 +104,7 @@ func (s *scan) run() {
 		*seen |= bit
 		if t == AttrMPReach || t == AttrMPUnreach {
 			s.plain = false
-			s.multi(t, flags, item{t, row.flags, uint16(n), uint32(v)})
+			s.multi(t, flags, makeItem(t, 0, n, v))
 			continue
 		}
 		if !row.known || (flags^row.flags)&keepKind != 0 || s.external && row.external != 0 {
@@ -108,22 +114,28 @@ func (s *scan) run() {
 			}
 			row = &unknownRow
 		}
-		it := item{typ: t, flags: flags & row.keep, n: uint16(n), at: uint32(v)}
+		it := makeItem(t, flags&row.keep, n, v)
 		if !row.ok(n) {
 			s.bad(s.head+2, row.wants())
 			s.plain = false
 			continue
 		}
-		if row.check != checkNone && !s.check(row.check, it) {
+		if row.check > checkOrigin && !s.check(row.check, it) || row.check == checkOrigin && !s.origin(it) {
 			s.plain = false
 			continue
 		}
-		want := it.flags
+		want := it.flags()
 		if n > 255 {
 			want |= FlagExtended
 		}
 		if flags != want || t < last {
 			s.plain = false
+		}
+		if t > last && s.n < few {
+			s.items[s.n] = it
+			s.n++
+			last = t
+			continue
 		}
 		s.add(it, t < last)
 		last = max(last, t)
@@ -190,7 +202,7 @@ func (s *scan) add(it item, early bool) {
 	s.n++
 	if early {
 		l := s.list()
-		for i := len(l) - 1; i > 0 && l[i-1].typ > l[i].typ; i-- {
+		for i := len(l) - 1; i > 0 && l[i-1] > l[i]; i-- {
 			l[i-1], l[i] = l[i], l[i-1]
 		}
 	}
@@ -207,15 +219,15 @@ func (s *scan) list() []item {
 // get returns the item of type t.
 func (s *scan) get(t AttrType) (item, bool) {
 	for _, it := range s.list() {
-		if it.typ == t {
+		if it.typ() == t {
 			return it, true
 		}
 	}
-	return item{}, false
+	return 0, false
 }
 
 // val returns an item's value.
-func (s *scan) val(it item) []byte { return s.b[it.at : it.at+uint32(it.n)] }
+func (s *scan) val(it item) []byte { return s.b[it.at() : it.at()+it.n()] }
 
 // action returns the worst that was found.
 func (s *scan) action() Action {
