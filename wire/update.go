@@ -96,13 +96,14 @@ func (u *Update) ParseBody(body []byte, s *Session) *Error {
 func (u *Update) reset() {
 	u.withdrawn, u.nlri = nil, nil
 	u.hasReach, u.hasUnreach, u.eor = false, false, false
-	u.scan.start(nil, 0)
+	u.scan.err = nil
 }
 
 // lose ends in an error that leaves nothing of the message.
 func (u *Update) lose(err *Error) *Error {
 	u.withdrawn, u.nlri = nil, nil
 	u.hasReach, u.hasUnreach, u.eor = false, false, false
+	u.scan.start(nil, 0)
 	u.scan.err = err
 	return err
 }
