@@ -85,6 +85,10 @@ func (m *mpRange) trim() bool {
 		case 12, 24, 48:
 			m.strip()
 			return true
+		case 16, 32:
+			// As RFC 5549 had it; routers still send IPv6 next hops of IPv4
+			// VPN routes without a distinguisher.
+			return true
 		}
 		return false
 	}

@@ -199,6 +199,8 @@ func TestNextHopForms(t *testing.T) {
 		{"IPv4 over IPv6 (RFC 8950)", IPv4Unicast, hop6, prefix, hop6},
 		{"IPv4 over IPv6, link-local", IPv4Unicast, join(hop6, hopLocal), prefix, join(hop6, hopLocal)},
 		{"VPNv4", IPv4VPN, join(rd, []byte{192, 0, 2, 1}), join([]byte{24 + 64 + 8}, label, rd, []byte{10}), []byte{192, 0, 2, 1}},
+		{"VPNv4 over IPv6, bare", IPv4VPN, hop6, join([]byte{24 + 64 + 8}, label, rd, []byte{10}), hop6},
+		{"VPNv4 over IPv6", IPv4VPN, join(rd, hop6), join([]byte{24 + 64 + 8}, label, rd, []byte{10}), hop6},
 		{"VPNv6", IPv6VPN, join(rd, hop6), join([]byte{24 + 64 + 8}, label, rd, []byte{0x20}), hop6},
 		{"VPNv6, link-local", IPv6VPN, join(rd, hop6, rd, hopLocal), join([]byte{24 + 64 + 8}, label, rd, []byte{0x20}), join(hop6, hopLocal)},
 		{"flowspec", IPv4FlowSpec, nil, []byte{3, 1, 8, 10}, nil},
