@@ -40,7 +40,7 @@ func (e *env) dump() (string, error) {
 
 // loaded is what one process that loads a file shows.
 type loaded struct {
-	took                  time.Duration
+	took, cpu             time.Duration
 	paths, prefixes, sets uint64
 	settled, peak         float64
 	memory                map[string]uint64
@@ -57,6 +57,9 @@ func (e *env) loadOnce(file string) (l loaded, err error) {
 	}
 	defer c.Stop()
 	if l.took, err = c.Ready(loadLimit); err != nil {
+		return l, err
+	}
+	if l.cpu, err = c.CPU(); err != nil {
 		return l, err
 	}
 	s, err := c.Stats()
@@ -92,7 +95,7 @@ func (e *env) load() error {
 		return err
 	}
 	e.note("loading %s", filepath.Base(file))
-	var rates, over, settled []float64
+	var rates, over, settled, cpu []float64
 	var last loaded
 	ours := func() (float64, error) {
 		l, err := e.loadOnce(file)
@@ -103,6 +106,7 @@ func (e *env) load() error {
 		rates = append(rates, float64(l.paths)/l.took.Seconds()/1e6)
 		over = append(over, l.peak/l.settled)
 		settled = append(settled, l.settled/1e6)
+		cpu = append(cpu, l.cpu.Seconds()/float64(l.paths)*1e6)
 		return l.took.Seconds(), nil
 	}
 	a, b, err := benchkit.Pairs(e.Runs, ours, func() (float64, error) {
@@ -118,7 +122,8 @@ func (e *env) load() error {
 	share.Note = "the ratio is the share of the time that decompression alone would take"
 	memory := benchkit.Single("load of a full table, settled memory", "MB", settled, nil)
 	memory.Note = fmt.Sprintf("parts as /api/v1/stats has them: %v", last.memory)
-	e.add(rate, share, benchkit.Single("load of a full table, peak over settled memory", "×", over, e.atFull(benchkit.AtMost(1.3))), memory)
+	e.add(rate, share, benchkit.Single("load of a full table, processor time", "s a million paths", cpu, nil),
+		benchkit.Single("load of a full table, peak over settled memory", "×", over, e.atFull(benchkit.AtMost(1.3))), memory)
 	return nil
 }
 

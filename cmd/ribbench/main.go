@@ -1,5 +1,3 @@
-// Command ribbench makes routing tables and measures ribd on them, beside the
-// best that others have, in the same run.
 package main
 
 import (

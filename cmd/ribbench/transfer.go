@@ -40,9 +40,11 @@ func (e *env) transfers() error {
 		goal  float64
 	}{{"one core", 1, 2}, {"two cores", 2, 4}} {
 		var sets uint64
+		var cpu []float64
 		runs, err := benchkit.Times(e.Runs, func() (float64, error) {
-			took, s, err := transfer(t.Peers(), messages, c.cores)
+			took, used, s, err := transfer(t.Peers(), messages, c.cores)
 			sets = s
+			cpu = append(cpu, used.Seconds()/float64(routes)*1e6)
 			return float64(routes) / took.Seconds() / 1e6, err
 		})
 		if err != nil {
@@ -50,18 +52,18 @@ func (e *env) transfers() error {
 		}
 		row := benchkit.Single("routes into the RIB, 4 peers, "+c.name, "M/s", runs, e.atFull(benchkit.AtLeast(c.goal)))
 		row.Note = fmt.Sprintf("%d routes, %d attribute sets; rotonda-store 0.43 a thread, GoBGP 0.61 (measured elsewhere)", routes, sets)
-		e.add(row)
+		e.add(row, benchkit.Single("routes into the RIB, 4 peers, "+c.name+", processor time", "s a million", cpu, nil))
 	}
 	return nil
 }
 
 // transfer takes the messages of each peer in a goroutine of its own and returns
-// how long it took until all routes could be seen.
-func transfer(peers []tablegen.Peer, messages [][]byte, cores int) (took time.Duration, sets uint64, err error) {
+// how long it took until all routes could be seen, and the processor time.
+func transfer(peers []tablegen.Peer, messages [][]byte, cores int) (took, used time.Duration, sets uint64, err error) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
 	r, err := shard.Open(shard.Options{Shards: cores})
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	defer r.Close()
 	nums := make([]rib.PeerNum, len(messages))
@@ -69,11 +71,11 @@ func transfer(peers []tablegen.Peer, messages [][]byte, cores int) (took time.Du
 		p := peers[i]
 		info := rib.PeerInfo{ID: fmt.Sprintf("%016x", i+1), Source: rib.SourceBGP, Addr: p.Addr, AS: p.AS, RouterID: benchkit.Uint32(p.RouterID)}
 		if nums[i], err = r.AddPeer(info); err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 	}
 	runtime.GC()
-	start := time.Now()
+	start, cpu := time.Now(), benchkit.CPUTime()
 	errs := make([]error, len(messages))
 	var wg sync.WaitGroup
 	for i, m := range messages {
@@ -81,13 +83,13 @@ func transfer(peers []tablegen.Peer, messages [][]byte, cores int) (took time.Du
 	}
 	wg.Wait()
 	r.Sync()
-	took = time.Since(start)
+	took, used = time.Since(start), benchkit.CPUTime()-cpu
 	for _, err := range errs {
 		if err != nil {
-			return 0, 0, err
+			return 0, 0, 0, err
 		}
 	}
-	return took, uint64(r.Attrs().Stats().Sets), nil
+	return took, used, uint64(r.Attrs().Stats().Sets), nil
 }
 
 // session does with the messages of a peer what a session does.

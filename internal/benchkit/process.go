@@ -163,6 +163,26 @@ func (c *Process) Memory() (now, peak float64, err error) {
 	return now, peak, sc.Err()
 }
 
+// CPU returns the processor time that the process has taken so far, user and system.
+func (c *Process) CPU() (time.Duration, error) {
+	const tick = time.Second / 100 // USER_HZ, the same on all Linux systems
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(after)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat: %q", c.cmd.Process.Pid, text)
+	}
+	var user, system time.Duration
+	if _, err := fmt.Sscan(fields[11], (*int64)(&user)); err != nil {
+		return 0, err
+	}
+	_, err = fmt.Sscan(fields[12], (*int64)(&system))
+	return (user + system) * tick, err
+}
+
 // Settled waits until resident memory no longer falls and returns it, and the peak.
 func (c *Process) Settled(wait time.Duration) (now, peak float64, err error) {
 	least := -1.0
