@@ -126,15 +126,15 @@ func (s *shard) withdraw(peer rib.PeerNum, hasPathID bool, id uint32) {
 	var gone rib.Path
 	other, ok := s.editor.Remove(peer, hasPathID, id, &gone)
 	if ok {
-		s.removed(&gone, !other, false)
+		s.removed(&gone, !other)
 	}
 }
 
 // removed notes that a path was taken out of the open prefix; last says that
-// the peer has no other there.
-func (s *shard) removed(p *rib.Path, last, swept bool) {
+// the peer has no other there. A path of a peer that is down was gone before.
+func (s *shard) removed(p *rib.Path, last bool) {
 	c := change{
-		peer: p.Peer, kind: ChangeWithdraw, swept: swept, paths: -1,
+		peer: p.Peer, kind: ChangeWithdraw, swept: s.down.Has(p.Peer), paths: -1,
 		prefixes: -bit(last), filtered: -bit(p.Filtered != rib.FilterNone), stale: -bit(p.Stale != rib.StaleNo),
 	}
 	if s.feed.on {

@@ -138,9 +138,9 @@ func (s *shard) wanted(j *job, ref uint32) bool {
 func (s *shard) change(j *job) {
 	switch j.kind {
 	case jobDown:
-		s.editor.RemovePeers(j.peers, func(p *rib.Path, last bool) { s.removed(p, last, true) })
+		s.editor.RemovePeers(j.peers, s.removed)
 	case jobRefresh:
-		s.editor.RemoveUnmarked(j.peer, j.mark, func(p *rib.Path, last bool) { s.removed(p, last, false) })
+		s.editor.RemoveUnmarked(j.peer, j.mark, s.removed)
 	case jobMark:
 		s.editor.Mark(j.peer, j.mark)
 	case jobCompact:
