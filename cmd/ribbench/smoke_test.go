@@ -1,11 +1,21 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
 	"ribd/internal/benchkit"
 )
+
+// TestMain lets the test be the bare server, which ribbench starts from its own
+// executable.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "bare" {
+		os.Exit(run(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
 
 // All figures can be measured, on tiny tables, and the report is read back and
 // compared with.
