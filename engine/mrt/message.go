@@ -55,7 +55,7 @@ func (w *worker) message(off int64) {
 		kind |= 2
 	}
 	err := w.parse(&w.session[kind])
-	if !m.AddPath && w.looksAddPath(err) {
+	if !m.AddPath && mrt.LooksAddPath(&w.update) {
 		if e := w.parse(&w.session[kind|2]); w.update.Action() < wire.SessionReset {
 			err = e
 			w.n.guessed++
@@ -87,65 +87,6 @@ func (w *worker) parse(s *wire.Session) *wire.Error {
 		return w.update.Parse(w.msg.Data, s)
 	}
 	return w.update.ParseBody(w.msg.Body, s)
-}
-
-// looksAddPath reports whether a message of a subtype without path ids seems
-// to carry them nevertheless: collectors from before RFC 8050 wrote it so, and
-// some do still. Read without, NLRI with path ids are malformed, or, since most
-// ids are small, name the default route again and again: the octets of the id
-// are zeros. No speaker sends one prefix twice in a message. The caller then
-// takes the reading with path ids if it is faultless.
-func (w *worker) looksAddPath(err *wire.Error) bool {
-	u := &w.update
-	if err != nil && u.Action() >= wire.SessionReset {
-		return true
-	}
-	c := u.NLRI4()
-	if twoDefaults4(&c) {
-		return true
-	}
-	if c = u.Withdrawn4(); twoDefaults4(&c) {
-		return true
-	}
-	if m, ok := u.Reach(); ok && twoDefaults(&m) {
-		return true
-	}
-	m, ok := u.Unreach()
-	return ok && twoDefaults(&m)
-}
-
-func twoDefaults(m *wire.MP) bool {
-	if len(m.NLRI) < 2 || m.NLRI[0] != 0 || m.Family.Form() != wire.FormPrefix {
-		return false
-	}
-	if m.Family.Is4() {
-		c := m.NLRI4()
-		return twoDefaults4(&c)
-	}
-	c := m.NLRI6()
-	for n := 0; c.Next(); {
-		if c.Len() == 0 {
-			if n++; n == 2 {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// twoDefaults4 looks no further than the first prefix where that is not the
-// default route: with path ids it would be, but for ids above 2^24, whose
-// length octets are then wrong almost always.
-func twoDefaults4(c *wire.NLRI4) bool {
-	if !c.Next() || c.Len() != 0 {
-		return false
-	}
-	for c.Next() {
-		if c.Len() == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // verb is what a message says of a prefix.

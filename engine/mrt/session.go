@@ -140,11 +140,13 @@ func (f *framer) open(at int, r *mrt.Record) {
 	if m.Parse(r) != nil || m.Type != mrt.Open || m.Sent {
 		return // a worker counts the damage
 	}
+	as, ok := openAS(m.Body)
+	if ok && as == m.LocalAS && as != m.PeerAS {
+		return // the collector's own, from before there were _LOCAL subtypes
+	}
 	k := peerKey{m.Peer, m.PeerAS}
-	if k.as == asTrans {
-		if as, ok := openAS4(m.Body); ok {
-			k.as = as
-		}
+	if k.as == asTrans && ok {
+		k.as = as
 	}
 	f.down(at, k)
 }
@@ -164,25 +166,27 @@ func (f *framer) down(at int, k peerKey) {
 	}
 }
 
-// openAS4 returns the AS number of the 4-octet AS capability of an OPEN, given
-// without its header (RFC 6793 section 3, RFC 5492 section 4, RFC 9072).
-func openAS4(b []byte) (uint32, bool) {
+// openAS returns the AS number of an OPEN, given without its header: that of
+// the 4-octet AS capability where it has one (RFC 6793 section 3, RFC 5492
+// section 4, RFC 9072).
+func openAS(b []byte) (as uint32, ok bool) {
 	if len(b) < 10 {
 		return 0, false
 	}
+	as = uint32(binary.BigEndian.Uint16(b[1:]))
 	n, p, wide := int(b[9]), b[10:], 1
 	if n == 255 && len(p) >= 3 && p[0] == 255 {
 		n, p, wide = int(binary.BigEndian.Uint16(p[1:])), p[3:], 2
 	}
 	p = p[:min(n, len(p))]
-	for len(p) >= 1+wide {
+	for len(p) > wide {
 		size := int(p[1])
 		if wide == 2 {
 			size = int(binary.BigEndian.Uint16(p[1:]))
 		}
 		kind, v := p[0], p[1+wide:]
 		if size > len(v) {
-			return 0, false
+			break
 		}
 		p = v[size:]
 		if kind != 2 {
@@ -194,5 +198,5 @@ func openAS4(b []byte) (uint32, bool) {
 			}
 		}
 	}
-	return 0, false
+	return as, true
 }
