@@ -43,19 +43,23 @@ var differences = []struct {
 	{"RFC 7606 3(c)", "only the Optional and Transitive bits are checked, Partial is ignored where it means nothing; gobgp refuses it",
 		func(d *difference) bool { return d.says("partial bit") }},
 	{"RFC 7606 3(c), 7.16, RFC 9234 5", "gobgp does not know these attributes, nor their flags and lengths",
-		func(d *difference) bool { return d.rule("RFC 7606 3(c)", "RFC 7606 7.16", "RFC 9234 5") && d.unknownToGoBGP() }},
+		func(d *difference) bool {
+			return d.rule("RFC 7606 3(c)", "RFC 7606 7.16", "RFC 9234 5") && d.unknownToGoBGP()
+		}},
 	{"RFC 4271 4.3", "the low four bits of the attribute flags are ignored; gobgp refuses them",
 		func(d *difference) bool { return d.says("flags are invalid") && d.err == nil && d.lowBits() }},
 	{"RFC 4360 2", "an extended community is kept as it came; gobgp decodes some, and clears the octets that their type does not use",
 		func(d *difference) bool {
-			return strings.HasPrefix(d.text, "EXTENDED_COMMUNITIES:") || d.says("extended community")
+			return strings.HasPrefix(d.text, "EXTENDED_COMMUNITIES:") || d.says("extended community") || d.says("evpn subtype")
 		}},
 	{"RFC 4271 6.3", "whether a next hop is a host address is for the policy of the session; gobgp refuses it",
 		func(d *difference) bool { return d.says("invalid nexthop address") }},
 	{"RFC 7606 5.4", "the insides of typed NLRI are not the parser's; families that gobgp does not know are kept",
 		func(d *difference) bool { return d.raw() }},
 	{"RFC 8277 2.2, 2.4", "a label stack without its end is one label, that of a withdrawal is one label; gobgp goes by the bottom-of-stack bit, and by the values 0 and 0x800000",
-		func(d *difference) bool { return d.labelled() }},
+		func(d *difference) bool { return d.labelled() && (d.rule("RFC 7606 5.3") || d.oddStack()) }},
+	{"RFC 5549", "the next hop of a VPN route may come without its distinguisher; gobgp refuses it",
+		func(d *difference) bool { return d.labelled() && d.says("nexthop length is incorrect") }},
 	{"RFC 4271 5", "the insides of attributes that the decision does not need are kept as they came; gobgp decodes them",
 		func(d *difference) bool { return d.opaque() }},
 	{"RFC 7606", "gobgp panics", func(d *difference) bool { return d.says("gobgp panics") }},
@@ -133,6 +137,23 @@ func (d *difference) raw() bool {
 
 func (d *difference) labelled() bool {
 	return d.family(func(f wire.Family) bool { return f.Form() == wire.FormLabelled || f.Form() == wire.FormVPN })
+}
+
+// oddStack is true where a stack is not one label with the bottom-of-stack bit,
+// and a value that stands for nothing else.
+func (d *difference) oddStack() bool {
+	odd := false
+	for _, mp := range []func() (wire.MP, bool){d.u.Reach, d.u.Unreach} {
+		m, ok := mp()
+		if f := m.Family.Form(); !ok || f != wire.FormLabelled && f != wire.FormVPN {
+			continue
+		}
+		for w := m.Labelled(); w.Next(); {
+			l := w.Labels()
+			odd = odd || len(l) != 3 || l[2]&1 == 0
+		}
+	}
+	return odd
 }
 
 func (d *difference) opaque() bool {
