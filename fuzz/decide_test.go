@@ -69,7 +69,7 @@ func decidePaths(t *testing.T, data []byte, attrs *rib.Attrs, peers *rib.Peers) 
 		p := decidePath{Path: rib.Path{Peer: num, Received: uint32(len(data))}, pref: 100, routerID: uint32(num % 5)}
 		p.addr = netip.AddrFrom4([4]byte{192, 0, 2, byte(num % 3)})
 		p.live, p.local, p.ext = num%4 != 1, num%16 == 0, num%3 == 0
-		info := rib.PeerInfo{Addr: p.addr, RouterID: p.routerID, Internal: !p.ext}
+		info := rib.PeerInfo{Addr: p.addr, RouterID: p.routerID, Internal: !p.ext && !p.local}
 		switch {
 		case p.local:
 			info.Source, p.live = rib.SourceLocal, true
