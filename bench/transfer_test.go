@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
 
@@ -185,6 +186,7 @@ func BenchmarkBytesAPrefix(b *testing.B) {
 			for b.Loop() {
 				r, _, _ := fill(b, ps)
 				r.Settle()
+				time.Sleep(8 * time.Second) // shards give memory back when they are at rest
 				resident, live = -path*float64(len(ps)), -path*float64(len(ps))
 				for _, m := range r.Stats().Memory {
 					switch m.Name {
