@@ -31,6 +31,8 @@ type framer struct {
 	carry []byte // of the record that the next buffer begins with
 
 	dump      bool // a table dump: it has begun
+	view      string
+	viewTime  uint32
 	adds      bool // a dump that does not replace what is there
 	refreshes []refresh
 	families  map[wire.Family]bool // that the dump holds
@@ -113,13 +115,14 @@ func (f *framer) frame(ctx context.Context) int {
 			return at
 		}
 		if !h.Plausible() {
-			known, more := f.unknown(b[at:], h, eof)
+			known, more := f.unknown(b[at:], eof)
 			if more {
 				return at
 			}
 			if known {
 				f.j.n.records.Add(1)
 				f.j.n.skipped.Add(1)
+				f.j.n.note(fmt.Sprintf("%v %s is not known and was skipped", h.Type, mrt.SubtypeName(h.Type, h.Subtype)))
 				f.cut(at)
 				at += h.Size()
 				continue
@@ -145,7 +148,7 @@ func (f *framer) frame(ctx context.Context) int {
 		case !seen && !eof:
 			return at
 		case seen && !next.Plausible():
-			known, more := f.unknown(b[end:], next, eof)
+			known, more := f.unknown(b[end:], eof)
 			if more {
 				return at
 			}
@@ -164,19 +167,29 @@ func (f *framer) frame(ctx context.Context) int {
 	return at
 }
 
-// unknown reports whether h, at the start of b, may head a record of a type
-// that is not known: a short one that a known one, or nothing, follows. more
-// says that the answer lies behind the buffer.
-func (f *framer) unknown(b []byte, h mrt.Header, eof bool) (known, more bool) {
-	if h.Len > bufferSize/4 {
-		return false, false
-	}
-	if h.Size() <= len(b) {
-		if next, ok := mrt.ParseHeader(b[h.Size():]); ok {
-			return next.Plausible(), false
+// maxUnknown bounds the records of types that are not known in a row.
+const maxUnknown = 4
+
+// unknown reports whether a header at the start of b that is not plausible may
+// head a record of a type or subtype that is not known: a short one, and a few
+// of them lead to a known one or to the end of the file. more says that the
+// answer lies behind the buffer.
+func (f *framer) unknown(b []byte, eof bool) (known, more bool) {
+	for range maxUnknown {
+		h, ok := mrt.ParseHeader(b)
+		switch {
+		case !ok:
+			return eof && len(b) == 0, !eof
+		case h.Plausible():
+			return true, false
+		case h.Len > bufferSize/8:
+			return false, false
+		case h.Size() > len(b):
+			return false, !eof
 		}
+		b = b[h.Size():]
 	}
-	return eof && h.Size() == len(b), !eof
+	return false, false
 }
 
 // lose notes damage at an octet of the buffer; framing goes on behind it.
@@ -311,13 +324,12 @@ func (f *framer) finish(ctx context.Context, file error) error {
 	case f.end != nil && !errors.Is(f.end, io.EOF):
 		f.truncated(fmt.Sprintf("the compressed file breaks off at octet %d: %v", n.bytes.Load(), f.end))
 	}
-	if err == nil && !f.found {
-		switch {
-		case n.unpacked.Load() == 0 && n.truncated == "":
-			err = errors.New("the file is empty")
-		default:
-			err = errors.New("no MRT record in the file")
-		}
+	switch {
+	case err != nil || f.found:
+	case n.unpacked.Load() > 0:
+		err = errors.New("no MRT record in the file")
+	case n.truncated == "":
+		err = errors.New("the file is empty")
 	}
 	if err == nil && f.j.strict && n.truncated != "" {
 		err = fmt.Errorf("the file ends early: %s", n.truncated)

@@ -25,9 +25,19 @@ func (f *framer) peerIndex(at int, r *mrt.Record) {
 		f.broken(at, err)
 		return
 	}
-	if name := string(x.ViewName); name != "" {
+	name := string(x.ViewName)
+	if name != "" {
 		f.j.n.note(fmt.Sprintf("view %q", name))
 	}
+	if f.dump && x.CollectorID == f.j.col.id && name == f.view && r.Time > f.viewTime {
+		// The same table once more, later: another dump in one file. Tables of one
+		// dump differ in their names, or in nothing at all.
+		f.drain()
+		f.sweep()
+		clear(f.families)
+		f.refreshes, f.lastFam = nil, 0
+	}
+	f.view, f.viewTime = name, r.Time
 	f.begin(x.CollectorID)
 	ix := &index{}
 	seen := map[*peer]bool{}
