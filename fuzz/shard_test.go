@@ -12,12 +12,12 @@ import (
 	"ribd/trie"
 )
 
-// FuzzDecision promises of any sequence of announcements, withdrawals and lost
+// FuzzShard promises of any sequence of announcements, withdrawals and lost
 // peers: each prefix holds the paths that a plain map holds, in the order that
 // choosing again and again by RFC 4271 section 9.1 gives, with the step that
 // decided; the longest match is the longest prefix with a path that is not
 // filtered; and every View stays as it was when it was taken.
-func FuzzDecision(f *testing.F) {
+func FuzzShard(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 1, 0, 0, 2, 0, 2, 1, 0, 0, 0})
 	seed := make([]byte, 60*opSize)
