@@ -37,7 +37,8 @@ func (r *RIB) keepHouse() {
 type sweeper struct {
 	r    *RIB
 	mu   sync.Mutex
-	view uint64 // number that a view had to have at the last sweep
+	view uint64 // number of the view of the last sweep
+	pins uint64 // epoch after it
 }
 
 func (w *sweeper) sweep() {
@@ -52,7 +53,9 @@ func (w *sweeper) sweep() {
 	r.Sync()
 	number := r.views.next()
 	v := r.View()
-	mayEnd := r.views.oldest() >= w.view
+	// What the last sweep did not find, nobody finds who looked after it.
+	pins := r.domain.Advance()
+	mayEnd := r.views.oldest() >= w.view && r.domain.Min() >= w.pins
 	for i := range v.Parts() {
 		for _, info := range *r.dir.list.Load() {
 			if !w.mark(v, i, info, attrs, raw, labels) {
@@ -67,7 +70,7 @@ func (w *sweeper) sweep() {
 	attrs.End(mayEnd, now, rested)
 	raw.End(mayEnd, now, rested)
 	labels.End(mayEnd, now, rested)
-	w.view = number
+	w.view, w.pins = number, pins
 }
 
 func (w *sweeper) mark(v *View, part int, info *tableInfo, attrs *rib.AttrsSweep, raw, labels *rib.StringsSweep) bool {

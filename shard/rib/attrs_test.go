@@ -68,12 +68,16 @@ func TestEqualBytesHaveOneID(t *testing.T) {
 
 func TestSetsTakeLittleMoreThanTheirBytes(t *testing.T) {
 	a := newAttrs(t, AttrsOptions{})
+	if testing.Short() {
+		t.Skip("many sets")
+	}
 	const n = 300000
 	for i := range uint32(n) {
 		a.Intern(numbered(i))
 	}
 	s := a.Stats()
-	if over := float64(s.MemoryBytes-s.SetBytes) / n; over > 56 {
+	t.Logf("%.1f octets a set beside its own", float64(s.MemoryBytes-s.SetBytes)/n)
+	if over := float64(s.MemoryBytes-s.SetBytes) / n; over > 52 {
 		t.Errorf("%.1f octets a set beside its own", over)
 	}
 }
