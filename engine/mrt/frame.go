@@ -79,6 +79,9 @@ func (f *framer) run(ctx context.Context) {
 		}
 		// A record that is longer than the buffer: the next grows until it fits.
 		want = max(bufferSize, 2*len(f.carry))
+		if h, ok := mrt.ParseHeader(f.carry); ok && h.Plausible() {
+			want = min(want, h.Size()+bufferSize)
+		}
 	}
 }
 

@@ -1,8 +1,6 @@
 package mrt
 
 import (
-	"fmt"
-
 	"ribd/shard"
 	"ribd/shard/rib"
 	"ribd/trie"
@@ -144,9 +142,6 @@ func (w *worker) record(off int64) {
 		}
 	case mrt.KindEntry:
 		err = w.oldEntry()
-	case mrt.KindUnknown:
-		w.n.skipped++
-		w.j.n.note(fmt.Sprintf("%v %s is not known and was skipped", w.rec.Type, mrt.SubtypeName(w.rec.Type, w.rec.Subtype)))
 	default:
 		w.n.skipped++
 	}
