@@ -71,7 +71,7 @@ func TestSetsTakeLittleMoreThanTheirBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("many sets")
 	}
-	const n = 300000
+	const n = 600000
 	for i := range uint32(n) {
 		a.Intern(numbered(i))
 	}
