@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,53 +30,78 @@ type loadCommand struct {
 // Run sends the files one after the other and waits for each.
 func (c *loadCommand) Run(e *env) error {
 	for i, name := range c.File {
-		started, err := c.start(e, name)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if c.NoWait && i == len(c.File)-1 {
-			if e.flags.JSON {
-				return json.NewEncoder(e.out).Encode(started)
-			}
-			_, err := fmt.Fprintf(e.out, "%s: load %s\n", name, started.ID)
-			return err
-		}
-		if err := c.wait(e, name, started.ID); err != nil {
+		if err := c.one(e, name, c.NoWait && i == len(c.File)-1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *loadCommand) start(e *env, name string) (*apiv1.LoadStarted, error) {
-	r := request{method: http.MethodPost, path: "/api/v1/load", query: url.Values{}}
+// one loads a file. The server answers with the id at once and reads on: its
+// answer ends when it has the whole file.
+func (c *loadCommand) one(e *env, name string, noWait bool) error {
+	body, err := c.body(e, name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	defer body.Close()
+	r := request{method: http.MethodPost, path: "/api/v1/load", query: url.Values{}, body: body, contentType: "application/octet-stream"}
+	if c.OnServer {
+		r.contentType = "application/json"
+	} else if c.Collector != "" {
+		r.query.Set("collector", c.Collector)
+	}
+	answer, err := e.client.do(e.ctx, r)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	defer answer.Close()
+	in := bufio.NewReader(answer)
+	line, err := in.ReadBytes('\n')
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("%s: %w", name, e.client.explain(err))
+	}
+	var started apiv1.LoadStarted
+	if err := decode(bytes.NewReader(line), &started); err != nil {
+		return err
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, in)
+		sent <- err
+	}()
+	if noWait {
+		if err := <-sent; err != nil {
+			return fmt.Errorf("%s: %w", name, e.client.explain(err))
+		}
+		if e.flags.JSON {
+			_, err = e.out.Write(line)
+		} else {
+			_, err = fmt.Fprintf(e.out, "%s: load %s\n", name, started.ID)
+		}
+		return err
+	}
+	err = c.wait(e, name, started.ID)
+	if err == nil {
+		err = <-sent
+	}
+	return err
+}
+
+// body opens what is sent: the file itself, or its name.
+func (c *loadCommand) body(e *env, name string) (io.ReadCloser, error) {
 	switch {
 	case c.OnServer:
 		b, err := json.Marshal(apiv1.LoadFile{File: name, Collector: c.Collector})
-		if err != nil {
-			return nil, err
-		}
-		r.body, r.contentType = bytes.NewReader(b), "application/json"
+		return io.NopCloser(bytes.NewReader(b)), err
 	case name == "-":
-		r.body, r.contentType = struct{ io.Reader }{e.in}, "application/octet-stream"
-	default:
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("can't open it: %w", err)
-		}
-		defer f.Close()
-		r.body, r.contentType = f, "application/octet-stream"
+		return io.NopCloser(e.in), nil
 	}
-	if c.Collector != "" && !c.OnServer {
-		r.query.Set("collector", c.Collector)
-	}
-	body, err := e.client.do(e.ctx, r)
+	f, err := os.Open(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("can't open it: %w", errors.Unwrap(err))
 	}
-	defer body.Close()
-	started := new(apiv1.LoadStarted)
-	return started, decode(body, started)
+	return f, nil
 }
 
 // wait follows a load to its end, with a line of progress on a terminal.
@@ -99,7 +126,7 @@ func (c *loadCommand) wait(e *env, name, id string) error {
 		if tty {
 			fmt.Fprintf(e.errs, "\r\x1b[K%s: %s", filepath.Base(name), progress(&l))
 		}
-		if l.FinishedAt == nil && (l.State == "waiting" || l.State == "loading") {
+		if l.FinishedAt == nil {
 			select {
 			case <-e.ctx.Done():
 				return e.ctx.Err()

@@ -122,7 +122,7 @@ func (c *attributesCommand) Run(e *env) error {
 	return get(e, fmt.Sprintf("/api/v1/attributes/%d", c.ID), nil, func(a *apiv1.Attributes) error {
 		t := newTable(e.out, "ATTRIBUTE", "VALUE")
 		for _, row := range []struct{ name, value string }{
-			{"origin", a.Origin}, {"as_path", a.ASPath}, {"origin_asn", number(a.OriginASN)},
+			{"origin", orDash(a.Origin)}, {"as_path", a.ASPath}, {"origin_asn", number(a.OriginASN)},
 			{"neighbor_asn", number(a.NeighborASN)}, {"next_hop", orDash(a.NextHop)},
 			{"next_hop_link_local", orDash(a.NextHopLinkLocal)}, {"med", number(a.MED)},
 			{"local_pref", number(a.LocalPref)}, {"communities", strings.Join(a.Communities, " ")},

@@ -43,9 +43,9 @@ func pathCells(prefix string, p *apiv1.Path) []string {
 	if p.PathID != nil {
 		peer += "#" + strconv.FormatUint(uint64(*p.PathID), 10)
 	}
-	origin := map[string]string{"igp": "i", "egp": "e"}[p.Origin]
-	if origin == "" {
-		origin = "?"
+	origin := "?"
+	if p.Origin != nil && *p.Origin != "incomplete" {
+		origin = (*p.Origin)[:1]
 	}
 	return []string{
 		mark, prefix, peer, orDash(p.NextHop), number(p.LocalPref), number(p.MED),
@@ -300,7 +300,7 @@ func (c *countCommand) Run(e *env) error {
 		return err
 	}
 	return get(e, "/api/v1/routes/count", q, func(n *apiv1.Count) error {
-		_, err := fmt.Fprintf(e.out, "%d prefixes, %d paths\n", n.Prefixes, n.Paths)
+		_, err := fmt.Fprintf(e.out, "%s prefixes, %s paths\n", thousands(n.Prefixes), thousands(n.Paths))
 		return err
 	})
 }

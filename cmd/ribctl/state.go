@@ -66,7 +66,7 @@ func (c *peersCommand) Run(e *env) error {
 	err := pages(e, "/api/v1/peers", func(ps *apiv1.Peers) (*string, error) {
 		for i := range ps.Peers {
 			p := &ps.Peers[i]
-			var prefixes, best uint64
+			var prefixes, best int64
 			for _, f := range p.Families {
 				prefixes += f.Prefixes
 				best += f.Best
@@ -122,9 +122,9 @@ func showPeer(e *env, p *apiv1.Peer) error {
 	}
 	t.flush()
 	e.out.WriteByte('\n')
-	t = newTable(e.out, "FAMILY", "RD", ">PREFIXES", ">RECEIVED", ">ACCEPTED", ">FILTERED", ">BEST", ">STALE")
+	t = newTable(e.out, "FAMILY", ">PREFIXES", ">RECEIVED", ">ACCEPTED", ">FILTERED", ">BEST", ">STALE")
 	for _, f := range p.Families {
-		t.add(f.Family, orDash(f.RD), thousands(f.Prefixes), thousands(f.Received), thousands(f.Accepted),
+		t.add(f.Family, thousands(f.Prefixes), thousands(f.Received), thousands(f.Accepted),
 			thousands(f.Filtered), thousands(f.Best), thousands(f.Stale))
 	}
 	return t.flush()
@@ -154,8 +154,8 @@ func (c *dropCommand) Run(e *env) error {
 }
 
 // thousands writes a number with commas.
-func thousands(v uint64) string {
-	s := strconv.FormatUint(v, 10)
+func thousands[T ~int64 | ~uint64](v T) string {
+	s := fmt.Sprint(uint64(max(v, 0)))
 	var b strings.Builder
 	for i, c := range []byte(s) {
 		if i > 0 && (len(s)-i)%3 == 0 {

@@ -1,0 +1,327 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"ribd/engine/api"
+	"ribd/engine/config"
+	"ribd/engine/metrics"
+	"ribd/engine/mrt"
+	"ribd/shard"
+	"ribd/shard/rib"
+)
+
+// Load is a dump to load at start: a file, or - for standard input.
+type Load struct {
+	File, Collector string
+}
+
+// Options of an Engine. Config is required.
+type Options struct {
+	Config  *config.Config
+	Version string
+	Log     *slog.Logger // nil: slog.Default
+	// Loads are loaded after those of the configuration.
+	Loads []Load
+	// Stdin is what a load of - reads; nil: os.Stdin.
+	Stdin io.Reader
+	// Strict makes a damaged or truncated dump an error.
+	Strict bool
+}
+
+// Engine is a running ribd.
+type Engine struct {
+	log     *slog.Logger
+	started time.Time
+	rib     *shard.RIB
+	loader  *mrt.Loader
+	server  *api.Server
+	memory  *memoryKeeper
+	addrs   []net.Addr
+	bound   []net.Listener
+
+	ctx    context.Context // of the loads
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	ready  atomic.Bool
+	failed chan error // the first error that ends the engine
+	stop   sync.Once
+}
+
+// Start binds the listeners, opens the tables, serves and begins to load. When
+// it returns without an error the API answers; see Ready for the loads.
+func Start(o Options) (_ *Engine, err error) {
+	cfg := o.Config
+	if ps := append(cfg.NotYet(), cfg.Missing()...); len(ps) > 0 {
+		return nil, ps
+	}
+	e := &Engine{log: o.Log, started: time.Now(), failed: make(chan error, 1)}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	if o.Stdin == nil {
+		o.Stdin = os.Stdin
+	}
+	tokens, tlsConfig, err := secrets(cfg)
+	if err != nil {
+		return nil, err
+	}
+	files, err := loadList(cfg, o.Loads)
+	if err != nil {
+		return nil, err
+	}
+	listeners, err := listen(cfg.HTTP.Listen)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			for _, l := range listeners {
+				l.Close()
+			}
+		}
+	}()
+	if e.rib, err = shard.Open(ribOptions(cfg)); err != nil {
+		return nil, err
+	}
+	e.memory = keepMemory(cfg.MemoryLimit, e.rib.SlabBytes, e.log)
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.loader = mrt.New(e.rib, mrt.Options{Log: e.log, MaxQueued: len(files) + 256})
+	e.server, err = api.New(api.Options{
+		RIB: e.rib, Metrics: metrics.New(), Log: e.log, Version: o.Version, Started: e.started,
+		Allow: cfg.HTTP.Allow, Tokens: tokens, TLS: tlsConfig,
+		Loads: loads{e.ctx, e.loader, o.Strict}, Drop: e.drop, Ready: e.Ready,
+	})
+	if err == nil {
+		e.serve(listeners)
+		err = e.startLoads(files, o.Stdin, o.Strict)
+	}
+	if err != nil {
+		e.Shutdown(context.Background())
+		return nil, err
+	}
+	return e, nil
+}
+
+// drop takes a peer of a dump away. The loader knows those that it brought.
+func (e *Engine) drop(n rib.PeerNum) {
+	if !e.loader.DropPeer(n) {
+		e.rib.DropPeer(n)
+	}
+}
+
+// ribOptions bounds the tables by the memory limit, where one is configured:
+// what is past a bound is refused and counted. The parts' shares come to more
+// than the whole, since no two tables need them alike; past the sum of what
+// fits, the collector's limit is what presses.
+func ribOptions(cfg *config.Config) shard.Options {
+	o := shard.Options{Shards: cfg.Shards}
+	if cfg.MemoryLimit > 0 {
+		words := (cfg.MemoryLimit - min(cfg.MemoryLimit/2, leastHeap)) / 4
+		o.MaxBlockWords = words / 10 * 7
+		o.MaxTrieWords = words / 10 * 4
+		o.MaxImageWords = words / 10 * 4
+		o.MaxAttrWords = words / 10 * 5
+	}
+	return o
+}
+
+// secrets reads the files of tokens and TLS.
+func secrets(cfg *config.Config) ([]api.Token, *tls.Config, error) {
+	var tokens []api.Token
+	for _, t := range cfg.HTTP.Tokens {
+		b, err := os.ReadFile(t.SecretFile)
+		if err != nil {
+			return nil, nil, fmt.Errorf("http.tokens: %s: %w", t.Name, err)
+		}
+		secret := strings.TrimSpace(string(b))
+		if secret == "" || strings.ContainsAny(secret, " \t\r\n") {
+			return nil, nil, fmt.Errorf("http.tokens: %s: %s does not hold one token: one line without spaces", t.Name, t.SecretFile)
+		}
+		role, err := api.ParseRole(t.Role.String())
+		if err != nil {
+			return nil, nil, fmt.Errorf("http.tokens: %s: %w", t.Name, err)
+		}
+		tokens = append(tokens, api.Token{Name: t.Name, Role: role, Secret: secret})
+	}
+	if cfg.HTTP.TLS == nil {
+		return tokens, nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(cfg.HTTP.TLS.Cert, cfg.HTTP.TLS.Key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("http.tls: %s and %s: %w", cfg.HTTP.TLS.Cert, cfg.HTTP.TLS.Key, err)
+	}
+	return tokens, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// loadList joins the files of the configuration and of the command line, and
+// checks that they are there: a server that starts without its table because
+// of a slip of the pen is worse than one that does not start.
+func loadList(cfg *config.Config, more []Load) ([]Load, error) {
+	var files []Load
+	for _, l := range cfg.Load {
+		files = append(files, Load{l.File, l.Collector})
+	}
+	files = append(files, more...)
+	stdin := 0
+	for _, f := range files {
+		if f.File == "-" {
+			if stdin++; stdin > 1 {
+				return nil, errors.New("load: standard input can be loaded once")
+			}
+			continue
+		}
+		h, err := os.Open(f.File)
+		if err != nil {
+			return nil, fmt.Errorf("load: %w", err)
+		}
+		st, err := h.Stat()
+		h.Close()
+		if err != nil {
+			return nil, fmt.Errorf("load: %w", err)
+		}
+		if st.IsDir() {
+			return nil, fmt.Errorf("load: %s is a folder, not a file", f.File)
+		}
+	}
+	return files, nil
+}
+
+// listen binds every address, or none.
+func listen(addrs []config.Listen) (ls []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range ls {
+				l.Close()
+			}
+			ls = nil
+		}
+	}()
+	for _, a := range addrs {
+		var l net.Listener
+		if a.Network == "unix" {
+			l, err = api.ListenUnix(a.Address)
+		} else {
+			l, err = net.Listen("tcp", a.Address)
+		}
+		if err != nil {
+			return ls, listenError(a, err)
+		}
+		ls = append(ls, &onceListener{Listener: l})
+	}
+	return ls, nil
+}
+
+// onceListener may be closed twice: by the server and, where the server had not
+// begun with it when it was shut down, by the engine.
+type onceListener struct {
+	net.Listener
+	once sync.Once
+	err  error
+}
+
+func (l *onceListener) Close() error {
+	l.once.Do(func() { l.err = l.Listener.Close() })
+	return l.err
+}
+
+func listenError(a config.Listen, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("api: %s is taken: another ribd, or another program, listens there; --http 127.0.0.1:0 takes a free port", a)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("api: %s: no right to listen there", a)
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err
+	}
+	return fmt.Errorf("api: %s: %w", a, err)
+}
+
+func (e *Engine) serve(listeners []net.Listener) {
+	e.bound = listeners
+	for _, l := range listeners {
+		addr := l.Addr()
+		e.addrs = append(e.addrs, addr)
+		text := addr.String()
+		if addr.Network() == "unix" {
+			text = "unix:" + text
+		}
+		e.log.Info("listening", "api", "http", "addr", text)
+		e.wg.Go(func() {
+			if err := e.server.Serve(l); err != nil {
+				e.fail(fmt.Errorf("api: %s: %w", text, err))
+			}
+		})
+	}
+}
+
+// fail notes the error that ends the engine; the first one counts.
+func (e *Engine) fail(err error) {
+	select {
+	case e.failed <- err:
+	default:
+	}
+}
+
+// Addrs returns the addresses that the API listens on, in the order of the
+// configuration.
+func (e *Engine) Addrs() []net.Addr { return e.addrs }
+
+// Ready says whether the start's loads are over, and if not what is waited for.
+func (e *Engine) Ready() (ok bool, waits string) {
+	if e.ready.Load() {
+		return true, ""
+	}
+	return false, "dumps are being loaded"
+}
+
+// Wait returns nil when ctx ends, or the error that the engine can't go on
+// after. Shutdown is called after it.
+func (e *Engine) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-e.failed:
+		return err
+	}
+}
+
+// Shutdown ends the engine: it stops listening, lets requests that run end
+// until ctx is done, cancels the loads and gives the tables back.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	var err error
+	e.stop.Do(func() {
+		e.cancel() // loads: a request that sends one can't end before it does
+		if e.server != nil {
+			if err = e.server.Shutdown(ctx); err != nil {
+				err = fmt.Errorf("api: some connections were cut off: %w", err)
+			}
+		}
+		for _, l := range e.bound {
+			l.Close()
+		}
+		e.loader.Close()
+		e.wg.Wait()
+		e.memory.stop()
+		if err == nil {
+			e.rib.Close()
+		}
+		// After an error a handler may run still, and reads the tables: they
+		// stay until the process ends.
+	})
+	return err
+}
