@@ -21,12 +21,15 @@ func parseAddr(b []byte) (a netip.Addr, wrong string) {
 	if len(b) > 64 {
 		return a, "is too long for an address"
 	}
-	a, err := netip.ParseAddr(unsafe.String(unsafe.SliceData(b), len(b)))
+	a, err := netip.ParseAddr(str(b))
 	if err != nil || a.Zone() != "" {
 		return netip.Addr{}, whyNoAddr(string(b))
 	}
 	return a.Unmap(), ""
 }
+
+// str lends b as a string to parsers that keep nothing of it.
+func str(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 func whyNoAddr(s string) string {
 	if p, err := netip.ParsePrefix(s); err == nil {

@@ -269,12 +269,19 @@ func (c *call) filters() *problem {
 	if f.on == 0 {
 		return nil
 	}
-	for _, step := range [...]func() *problem{c.filterPeer, c.filterPath, c.filterTimes, c.filterNumbers, c.filterSets} {
-		if p := step(); p != nil {
-			return p
-		}
+	if p := c.filterPeer(); p != nil {
+		return p
 	}
-	return nil
+	if p := c.filterPath(); p != nil {
+		return p
+	}
+	if p := c.filterTimes(); p != nil {
+		return p
+	}
+	if p := c.filterNumbers(); p != nil {
+		return p
+	}
+	return c.filterSets()
 }
 
 func (c *call) filterPeer() *problem {
@@ -311,7 +318,7 @@ func (c *call) filterPath() *problem {
 			f.pathID = uint32(n)
 		}
 	}
-	switch v := string(q.get(pBest)); v {
+	switch v := q.get(pBest); string(v) {
 	case "", "true":
 		f.best = yes
 	case "false":
@@ -319,7 +326,7 @@ func (c *call) filterPath() *problem {
 	default:
 		return bad("best", "%q is neither true nor false", shown(v))
 	}
-	switch v := string(q.get(pFiltered)); v {
+	switch v := q.get(pFiltered); string(v) {
 	case "", "false":
 		f.filtered = no
 	case "true":
@@ -330,7 +337,7 @@ func (c *call) filterPath() *problem {
 		return bad("filtered", "%q is none of true, false and any", shown(v))
 	}
 	f.stale = either
-	switch v := string(q.get(pStale)); v {
+	switch v := q.get(pStale); string(v) {
 	case "":
 	case "false":
 		f.stale = no
@@ -345,7 +352,7 @@ func (c *call) filterPath() *problem {
 	default:
 		return bad("stale", "%q is none of true, false, gr, llgr and restart", shown(v))
 	}
-	switch v := string(q.get(pPolicy)); v {
+	switch v := q.get(pPolicy); string(v) {
 	case "", "post":
 	case "pre":
 		f.pre = true
@@ -371,7 +378,7 @@ func (c *call) filterTimes() *problem {
 		if v == nil {
 			continue
 		}
-		at, err := time.Parse(time.RFC3339Nano, string(v))
+		at, err := time.Parse(time.RFC3339Nano, str(v))
 		if err != nil {
 			return bad(t.p.String(), "%q is no RFC 3339 time (such as 2026-01-02T03:04:05Z; a + is written %%2B)", shown(v))
 		}
@@ -433,7 +440,7 @@ func (c *call) filterSets() *problem {
 		}
 	}
 	if p := q.each(pCommunity, func(v []byte) *problem {
-		m, err := wire.ParseCommunity(string(v))
+		m, err := wire.ParseCommunity(str(v))
 		if err != nil {
 			return bad("community", "%v", err)
 		}
@@ -443,7 +450,7 @@ func (c *call) filterSets() *problem {
 		return p
 	}
 	if p := q.each(pLargeCommunity, func(v []byte) *problem {
-		m, err := wire.ParseLargeCommunity(string(v))
+		m, err := wire.ParseLargeCommunity(str(v))
 		if err != nil {
 			return bad("large_community", "%v", err)
 		}
@@ -453,7 +460,7 @@ func (c *call) filterSets() *problem {
 		return p
 	}
 	if p := q.each(pExtCommunity, func(v []byte) *problem {
-		m, err := wire.ParseExtCommunity(string(v))
+		m, err := wire.ParseExtCommunity(str(v))
 		if err != nil {
 			return bad("ext_community", "%v", err)
 		}

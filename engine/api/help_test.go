@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -188,7 +189,9 @@ func (b *table) serve(change ...func(*Options)) *server {
 	tr := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
 	b.t.Cleanup(func() {
 		tr.CloseIdleConnections()
-		_ = s.http.Shutdown()
+		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+		defer stop()
+		_ = s.Shutdown(ctx)
 		if err := <-done; err != nil {
 			b.t.Errorf("Serve: %v", err)
 		}

@@ -308,4 +308,3 @@ func TestStatsMetricsAndHealth(t *testing.T) {
 		t.Errorf("not ready: %d %s", code, body)
 	}
 }
-

@@ -118,6 +118,9 @@ type Server struct {
 	calls    sync.Pool
 	streams  atomic.Int64
 	stopping atomic.Bool
+
+	mu        sync.Mutex
+	listeners []net.Listener
 }
 
 // New makes a server; Serve starts it.
@@ -172,6 +175,12 @@ func (q quiet) Printf(format string, args ...any) {
 // nil. A TCP listener gets TLS where that is configured; addresses that may not
 // connect are turned away. The listener is closed at the end.
 func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	s.listeners = append(s.listeners, l)
+	s.mu.Unlock()
+	if s.stopping.Load() {
+		return l.Close()
+	}
 	tcp := l.Addr().Network() != "unix"
 	l = allowListener{l, s}
 	if tcp && s.opts.TLS != nil {
@@ -188,6 +197,12 @@ func (s *Server) Serve(l net.Listener) error {
 // are cut off, and returns when all connections are closed or ctx is done.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopping.Store(true)
+	s.mu.Lock()
+	for _, l := range s.listeners {
+		_ = l.Close() // fasthttp knows only those that it has begun to serve
+	}
+	s.listeners = nil
+	s.mu.Unlock()
 	return s.http.ShutdownWithContext(ctx)
 }
 

@@ -1,0 +1,181 @@
+package api
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"ribd/engine/api/apiv1"
+)
+
+func description(t testing.TB) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func TestDescriptionNamesEveryEndpoint(t *testing.T) {
+	doc := description(t)
+	_, s := small(t)
+	var served, described []string
+	for _, e := range s.exact {
+		for _, m := range e.methods {
+			served = append(served, m.verb+" "+e.path)
+			op := doc.Paths.Value(e.path)
+			if op == nil || op.GetOperation(m.verb) == nil || m.takes == ^paramSet(0) {
+				continue
+			}
+			var names paramSet
+			for _, p := range op.GetOperation(m.verb).Parameters {
+				if p.Value.In == "query" {
+					n, _ := paramOf([]byte(p.Value.Name))
+					names |= 1 << n
+				}
+			}
+			if names != m.takes {
+				t.Errorf("%s %s: described parameters %s, served %s", m.verb, e.path, names.names(), m.takes.names())
+			}
+		}
+	}
+	for p, item := range doc.Paths.Map() {
+		for verb := range item.Operations() {
+			described = append(described, verb+" "+p)
+		}
+	}
+	sort.Strings(served)
+	sort.Strings(described)
+	if a, b := strings.Join(served, "\n"), strings.Join(described, "\n"); a != b {
+		t.Errorf("served:\n%s\n\ndescribed:\n%s", a, b)
+	}
+	for f, name := range fieldNames {
+		if doc.Components.Schemas["Path"].Value.Properties[name] == nil {
+			t.Errorf("field %d, %s, is not described", f, name)
+		}
+	}
+}
+
+func TestAnswersAreAsDescribed(t *testing.T) {
+	doc := description(t)
+	text := func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+		b, err := io.ReadAll(body)
+		return string(b), err
+	}
+	for _, ct := range []string{typeNDJSON, "application/yaml", "text/plain"} {
+		openapi3filter.RegisterBodyDecoder(ct, text)
+	}
+	_, s := small(t)
+	s.opts.Loads = &fakeLoads{list: []apiv1.Load{{ID: "1", State: "done"}}}
+	var l apiv1.Lookup
+	s.get(t, 200, "/api/v1/lookup/10.1.2.3", &l)
+	seen := map[string]bool{}
+	check := func(method, uri, body string, headers ...string) (int, string) {
+		t.Helper()
+		code, answer, h := s.do(method, uri, body, headers...)
+		u, err := url.Parse("http://localhost" + uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := &http.Request{Method: method, URL: u, Header: http.Header{}}
+		e, _ := s.find([]byte(u.Path))
+		if e == nil {
+			t.Fatalf("%s %s: not served", method, uri)
+		}
+		route := &routers.Route{Spec: doc, Path: e.path, PathItem: doc.Paths.Value(e.path), Method: method}
+		if route.Operation = route.PathItem.GetOperation(method); route.Operation == nil {
+			if code != 405 {
+				t.Errorf("%s %s: not described, answered %d", method, uri, code)
+			}
+			route.Operation = route.PathItem.Get // any that describes 405
+			if route.Operation == nil {
+				route.Operation = route.PathItem.Post
+			}
+		}
+		seen[method+" "+route.Path+" "+itoa(uint32(code))] = true
+		header := http.Header{}
+		for k, v := range h.All() {
+			header.Add(string(k), string(v))
+		}
+		in := &openapi3filter.ResponseValidationInput{
+			RequestValidationInput: &openapi3filter.RequestValidationInput{Request: req, Route: route},
+			Status:                 code, Header: header, Body: io.NopCloser(strings.NewReader(answer)),
+			Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+		}
+		if err := openapi3filter.ValidateResponse(t.Context(), in); err != nil {
+			t.Errorf("%s %s: %d is not as described: %v\n%.2000s", method, uri, code, err, answer)
+		}
+		return code, answer
+	}
+	for _, uri := range []string{
+		"/api/v1/lookup/10.1.2.3", "/api/v1/lookup/2001:db8:1::1", "/api/v1/lookup/2001::", "/api/v1/lookup/x", "/api/v1/lookup/10.0.0.1?peer=9.9.9.9",
+		"/api/v1/lookup/10.0.0.1?rpki=valid", "/api/v1/lookup/10.0.0.1?at=1", "/api/v1/lookup/10.1.2.3?fields=as_path",
+		"/api/v1/attributes/" + itoa(l.Paths[0].AttrsID), "/api/v1/attributes/x", "/api/v1/attributes/99999999",
+		"/api/v1/routes", "/api/v1/routes?limit=1", "/api/v1/routes?filtered=any", "/api/v1/routes?limit=x", "/api/v1/routes?peer=9.9.9.9", "/api/v1/routes?rpki=valid", "/api/v1/routes?at=1",
+		"/api/v1/routes/count", "/api/v1/routes/count?x=1", "/api/v1/peers", "/api/v1/peers?limit=1", "/api/v1/peers?x=1", "/api/v1/peers/192.0.2.1", "/api/v1/peers/9.9.9.9", "/api/v1/peers/zz",
+		"/api/v1/loads", "/api/v1/loads/1", "/api/v1/loads/9", "/api/v1/stats", "/metrics", "/healthz", "/readyz", "/openapi.yaml", "/",
+		"/api/v1/paths", "/api/v1/flowspec", "/api/v1/flowspec/1", "/api/v1/mitigations", "/api/v1/mitigations/audit", "/api/v1/mitigations/1",
+		"/api/v1/diff", "/api/v1/stream", "/api/v1/snapshot.mrt", "/api/v1/snapshot.mrt.gz", "/api/v1/snapshot.mrt.zst",
+	} {
+		check("GET", uri, "")
+		check("GET", uri, "", "Accept", "image/png")
+		check("PUT", uri, "")
+	}
+	lookup := doc.Components.Schemas["Lookup"].Value
+	route := doc.Components.Schemas["Route"].Value
+	each := func(schema *openapi3.Schema, body string) {
+		t.Helper()
+		for _, line := range strings.Split(strings.TrimSpace(body), "\n") {
+			var v any
+			if err := json.Unmarshal([]byte(line), &v); err != nil {
+				t.Fatalf("%v in %s", err, line)
+			}
+			if err := schema.VisitJSON(v); err != nil {
+				t.Errorf("line is not as described: %v", err)
+			}
+		}
+	}
+	_, body := check("POST", "/api/v1/lookup", "10.1.2.3\nx\n::1", "Content-Type", "text/plain")
+	each(lookup, body)
+	_, body = check("GET", "/api/v1/routes?filtered=any", "", "Accept", typeNDJSON)
+	each(route, body)
+	check("POST", "/api/v1/lookup", `["10.1.2.3"]`, "Content-Type", "application/json")
+	check("POST", "/api/v1/lookup?family=ipv4-unicast", "\x0a\x01\x02\x03", "Content-Type", typeOctets)
+	check("POST", "/api/v1/lookup", "x", "Content-Type", "image/png")
+	check("POST", "/api/v1/lookup", "{", "Content-Type", "application/json")
+	check("POST", "/api/v1/load", `{"file":"/x"}`, "Content-Type", "application/json")
+	check("POST", "/api/v1/load", `{"file":"/none"}`, "Content-Type", "application/json")
+	check("POST", "/api/v1/load", "", "Content-Type", typeOctets)
+	check("POST", "/api/v1/load", `{"file":"/x"}`, "Content-Type", "application/json", "Origin", "http://x")
+	check("DELETE", "/api/v1/peers/9.9.9.9", "")
+	check("DELETE", "/api/v1/peers/192.0.2.1", "", "Origin", "http://x")
+	check("DELETE", "/api/v1/peers/192.0.2.1", "")
+	for _, uri := range []string{"/api/v1/paths", "/api/v1/updates", "/api/v1/flowspec", "/api/v1/flowspec/match", "/api/v1/mitigations", "/api/v1/peers", "/api/v1/peers/1.2.3.4/reset"} {
+		check("POST", uri, "{}")
+	}
+	s.opts.Ready = func() (bool, string) { return false, "" }
+	check("GET", "/readyz", "")
+	for _, e := range s.exact {
+		for _, m := range e.methods {
+			found := false
+			for k := range seen {
+				found = found || strings.HasPrefix(k, m.verb+" "+e.path+" ")
+			}
+			if !found && m.verb != "DELETE" && m.verb != "PATCH" {
+				t.Errorf("%s %s was not asked", m.verb, e.path)
+			}
+		}
+	}
+}
