@@ -14,7 +14,7 @@
 //
 // There are two ways to ask. A View is a snapshot: it keeps what it saw while
 // others load, and it walks. A Reader looks up in the latest state, never
-// waits for a loader, and is several times faster; its answers are small values
+// waits for a loader and allocates nothing; its answers are small values
 // that may be kept.
 //
 // Memory: tables and attributes lie outside the Go heap, in address space that

@@ -1,3 +1,5 @@
+//go:build !race
+
 package ribd_test
 
 import (
@@ -99,7 +101,7 @@ func ExampleView_Walk() {
 	// 140.82.112.0/24 3 paths
 }
 
-// A Reader answers from the latest state, several times faster than a View.
+// A Reader answers from the latest state and allocates nothing.
 func ExampleReader_LookupBatch() {
 	t := open()
 	defer t.Close()
