@@ -62,8 +62,8 @@ func (r *Ranker) load(it *item) {
 	if it.w0&recFiltered != 0 {
 		key |= keyFiltered
 	}
-	if it.peer = r.Peers.Get(it.num()); it.peer != nil {
-		key |= it.peer.rank
+	if p := r.Peers.Get(it.num()); p != nil {
+		key |= p.rank
 	}
 	it.key = key
 }
@@ -125,7 +125,7 @@ func (r *Ranker) compare(a, b int32) int {
 
 // compareTail orders two items by the steps after MED, and says which decided.
 func (r *Ranker) compareTail(x, y *item) (int, Step) {
-	px, py := x.peer, y.peer
+	px, py := r.Peers.Get(x.num()), r.Peers.Get(y.num())
 	if px != nil && py != nil && px != py {
 		if px.Internal != py.Internal {
 			if py.Internal {
@@ -135,7 +135,7 @@ func (r *Ranker) compareTail(x, y *item) (int, Step) {
 		}
 	}
 	if px != py || (x.rest|y.rest)&sumReflected != 0 {
-		if a, b := r.routerID(x), r.routerID(y); a != b {
+		if a, b := r.routerID(x, px), r.routerID(y, py); a != b {
 			return order(a < b), StepRouterID
 		}
 		if (x.rest|y.rest)&sumReflected != 0 {
@@ -168,7 +168,7 @@ func order(less bool) int {
 	return 1
 }
 
-func (r *Ranker) routerID(it *item) uint32 {
+func (r *Ranker) routerID(it *item, p *Peer) uint32 {
 	if it.rest&sumReflected != 0 {
 		if b, ok := r.Attrs.Bytes(it.attrs); ok {
 			if v, ok := wire.FindAttr(b, wire.AttrOriginatorID); ok && len(v) == 4 {
@@ -176,8 +176,8 @@ func (r *Ranker) routerID(it *item) uint32 {
 			}
 		}
 	}
-	if it.peer != nil {
-		return it.peer.RouterID
+	if p != nil {
+		return p.RouterID
 	}
 	return math.MaxUint32
 }

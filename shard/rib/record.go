@@ -48,7 +48,8 @@ var recordLen = [8]uint32{3, 4, 4, 5, 4, 5, 5, 6}
 func recordWords(w0 uint32) uint32 { return recordLen[w0>>1&7] }
 
 // item is a record in the hands of its writer or of a reader that must decide
-// again: its words, and what the decision process asks.
+// again: its words, and what the decision process asks. It is a cache line, and
+// has no pointer.
 type item struct {
 	w0       uint32 // without recLast and the nibble, but for a filter reason
 	attrs    AttrID
@@ -62,7 +63,6 @@ type item struct {
 	originAS uint32
 	rest     uint32 // flags of the summary
 	key      uint64
-	peer     *Peer
 }
 
 func (it *item) num() PeerNum   { return PeerNum(it.w0 >> recPeerShift) }
