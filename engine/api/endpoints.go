@@ -130,15 +130,38 @@ func (s *Server) find(path []byte) (*endpoint, []byte) {
 	return nil, nil
 }
 
+// unescape undoes the %-escapes of the variable part of a path; a broken one
+// stays, and nothing that a path stands for has one.
+func (c *call) unescape(arg []byte) []byte {
+	if bytes.IndexByte(arg, '%') < 0 {
+		return arg
+	}
+	c.text = c.text[:0]
+	for i := 0; i < len(arg); i++ {
+		if arg[i] == '%' && i+2 < len(arg) {
+			if h, l := unhex(arg[i+1]), unhex(arg[i+2]); h < 16 && l < 16 {
+				c.text = append(c.text, h<<4|l)
+				i += 2
+				continue
+			}
+		}
+		c.text = append(c.text, arg[i])
+	}
+	return c.text
+}
+
 // dispatch finds out what a request asks for, whether it may, and does it. The
 // endpoint is nil where there is none.
 func (s *Server) dispatch(c *call) (*endpoint, *problem) {
 	ctx := c.ctx
-	e, arg := s.find(ctx.Path())
+	// The path as it came: fasthttp would join slashes that are a part of what was
+	// asked for.
+	path := ctx.URI().PathOriginal()
+	e, arg := s.find(path)
 	if e == nil {
-		return nil, fail(fasthttp.StatusNotFound, "", "there is nothing at %s; /openapi.yaml lists what there is", shown(ctx.Path()))
+		return nil, fail(fasthttp.StatusNotFound, "", "there is nothing at %s; /openapi.yaml lists what there is", shown(path))
 	}
-	c.arg = arg
+	c.arg = c.unescape(arg)
 	verb := ctx.Method()
 	head := len(verb) == 4 && string(verb) == fasthttp.MethodHead
 	for i := range e.methods {

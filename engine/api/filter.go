@@ -79,7 +79,7 @@ func (f *filter) attrsOf(p *rib.Path) rib.AttrID {
 
 // memoise makes ready for a walk over many paths.
 func (f *filter) memoise() {
-	if f.sets&(f.sets-1) != 0 || f.sets&^(1<<pASPath|1<<pOriginASN|1<<pNeighborASN|1<<pASPathLength) != 0 {
+	if f.sets != 0 {
 		f.setMemo = newMemo(uint32(f.attrs.MaxSet()) + 1)
 	}
 	if f.asPath != nil {
