@@ -7,7 +7,7 @@ const (
 	roof4Len  = 12
 	root6Len  = 24
 	roof6Len  = 16
-	imageUnit = 16
+	imageUnit = 4
 )
 
 // Image4 answers which IPv4 prefix is the longest that holds an address, for all
@@ -31,9 +31,9 @@ func NewImage4(nodes *slab.Arena, hs *Handles) *Image4 {
 func (m *Image4) Lookup(a uint32) (handle uint32) {
 	x := m.root.Load(a >> 16)
 	if x&childBit != 0 {
-		x = stepRun(m.nodes, x&^childBit, a>>8&0xff)
+		x = stepRun(m.nodes.Pointer(x&^childBit), a>>8&0xff)
 		if x&childBit != 0 {
-			x = stepRun(m.nodes, x&^childBit, a&0xff)
+			x = stepRun(m.nodes.Pointer(x&^childBit), a&0xff)
 		}
 	}
 	if x == 0 {
@@ -86,7 +86,7 @@ func (m *Image6) Lookup(hi, lo uint64) (handle uint32) {
 		if d == 64 {
 			k = lo
 		}
-		x = stepRun(m.nodes, x&^childBit, uint32(k>>56))
+		x = stepRun(m.nodes.Pointer(x&^childBit), uint32(k>>56))
 		k <<= runStride
 	}
 	if x == 0 {
@@ -98,7 +98,7 @@ func (m *Image6) Lookup(hi, lo uint64) (handle uint32) {
 func (m *Image6) lookupRoof(hi uint64) uint32 {
 	x := m.roof.Load(uint32(hi >> (64 - roof6Len)))
 	if x&childBit != 0 {
-		x = stepRun(m.nodes, x&^childBit, uint32(hi>>40)&0xff)
+		x = stepRun(m.nodes.Pointer(x&^childBit), uint32(hi>>40)&0xff)
 	}
 	return x
 }

@@ -182,8 +182,9 @@ func (r *imageRig) empty() {
 		}
 	}
 	r.publish()
+	r.w.Evacuate(Position{}, 1)
 	r.publish()
-	for r.heap.Drain(100) > 0 {
+	for i := 0; i < 1000 && r.heap.Drain(100) > 0; i++ {
 		r.heap.Reclaim()
 	}
 	if s := r.heap.Stats(); s.LiveWords+s.RetiredWords != 0 {

@@ -2,6 +2,8 @@ package trie
 
 import (
 	"math/bits"
+	"sync/atomic"
+	"unsafe"
 
 	"ribd/internal/slab"
 )
@@ -21,12 +23,12 @@ const (
 	childBit  = 1 << 31
 )
 
-// stepRun returns the word of node o for the byte b.
-func stepRun(a *slab.Arena, o, b uint32) uint32 {
-	w := b >> 6
-	m := a.Load64(o + w<<1)
-	before := a.Load(o+runMap) >> (w << 3) & 0xff
-	return a.LoadAtomic(o + runMap + before + uint32(bits.OnesCount64(m<<(63-b&63))))
+// stepRun returns the word for the byte b of the node at p. It inlines: a
+// look-up is little else.
+func stepRun(p unsafe.Pointer, b uint32) uint32 {
+	m := *(*uint64)(unsafe.Add(p, b>>6<<3))
+	before := uint32(*(*uint8)(unsafe.Add(p, 4*runMap+b>>6)))
+	return atomic.LoadUint32((*uint32)(unsafe.Add(p, 4*(runMap+before+uint32(bits.OnesCount64(m<<(63-b&63)))))))
 }
 
 // runs is a node taken apart, or a new one before it is written.
@@ -38,32 +40,42 @@ type runs struct {
 
 func (r *runs) has(b uint32) bool { return r.starts[b>>6]>>(b&63)&1 != 0 }
 
+// runsBefore returns the number of runs before the w-th 64 of the 256 bits of
+// node o, and which of those start one.
+func runsBefore(a *slab.Arena, o, w uint32) (uint32, uint64) {
+	p := a.Pointer(o)
+	return uint32(*(*uint8)(unsafe.Add(p, 4*runMap+w))), *(*uint64)(unsafe.Add(p, w<<3))
+}
+
 // runCount returns the number of runs of node o.
 func runCount(a *slab.Arena, o uint32) uint32 {
-	return a.Load(o+runMap)>>24 + uint32(bits.OnesCount64(a.Load64(o+6)))
+	before, m := runsBefore(a, o, 3)
+	return before + uint32(bits.OnesCount64(m))
 }
 
 func runWords(n uint32) uint32 { return runHeader + n }
 
 // runAt returns the run of node o that holds b, and whether it is b alone.
 func runAt(a *slab.Arena, o, b uint32) (i uint32, alone bool) {
-	w := b >> 6
-	m := a.Load64(o + w<<1)
-	i = a.Load(o+runMap)>>(w<<3)&0xff + uint32(bits.OnesCount64(m<<(63-b&63))) - 1
+	before, m := runsBefore(a, o, b>>6)
+	i = before + uint32(bits.OnesCount64(m<<(63-b&63))) - 1
 	if m>>(b&63)&1 == 0 {
 		return i, false
 	}
-	if b++; b == 256 {
-		return i, true
+	if b++; b&63 != 0 {
+		return i, m>>(b&63)&1 != 0
 	}
-	return i, a.Load64(o+b>>6<<1)>>(b&63)&1 != 0
+	if b < 256 {
+		_, m = runsBefore(a, o, b>>6)
+	}
+	return i, b == 256 || m&1 != 0
 }
 
 // replace fills r with the runs of node o, of which those within lo..hi-1 have
 // their words changed by f; the runs around are joined where words are equal.
 func (r *runs) replace(a *slab.Arena, o, lo, hi uint32, f *change) {
 	for w := range uint32(4) {
-		r.starts[w] = a.Load64(o + w<<1)
+		_, r.starts[w] = runsBefore(a, o, w)
 	}
 	first, _ := runAt(a, o, lo)
 	last, _ := runAt(a, o, hi-1)
@@ -96,6 +108,23 @@ func (r *runs) replace(a *slab.Arena, o, lo, hi uint32, f *change) {
 		n += uint32(copy(r.words[n:], old[tail:]))
 	}
 	r.n = n
+}
+
+// join fills r with the runs of node o, equal neighbours made one.
+func (r *runs) join(a *slab.Arena, o uint32) {
+	*r = runs{}
+	i := o + runHeader
+	for b := range uint32(256) {
+		if _, m := runsBefore(a, o, b>>6); m>>(b&63)&1 == 0 {
+			continue
+		}
+		if x := a.Load(i); r.n == 0 || x != r.words[r.n-1] {
+			r.starts[b>>6] |= 1 << (b & 63)
+			r.words[r.n] = x
+			r.n++
+		}
+		i++
+	}
 }
 
 // fill makes r the runs of a node that is the word x but for lo..hi-1, which
@@ -133,13 +162,13 @@ func (r *runs) write(h *slab.Heap, reserved bool) (o uint32, ok bool) {
 		return 0, false
 	}
 	a := h.Arena()
-	counts, sum := uint32(0), uint32(0)
+	p := a.Pointer(o)
+	sum := 0
 	for w, m := range r.starts {
-		a.Store64(o+uint32(w)<<1, m)
-		counts |= sum << (w << 3)
-		sum += uint32(bits.OnesCount64(m))
+		*(*uint64)(unsafe.Add(p, w<<3)) = m
+		*(*uint8)(unsafe.Add(p, 4*runMap+w)) = uint8(sum)
+		sum += bits.OnesCount64(m)
 	}
-	a.Store(o+runMap, counts)
 	copy(a.Words(o+runHeader, r.n), r.words[:r.n])
 	return o, true
 }

@@ -13,11 +13,6 @@ import (
 	"ribd/internal/slab"
 )
 
-type prefix struct {
-	k Key
-	n uint8
-}
-
 func (p prefix) compare(o prefix) int {
 	if c := p.k.Compare(o.k); c != 0 {
 		return c

@@ -11,14 +11,21 @@ type ImageWriter struct {
 	handles *Handles
 	home    *slab.Table
 	roof    *slab.Table
-	homeLen uint8 // bits that index home
-	roofLen uint8 // bits that index roof
-	least   uint8 // prefixes shorter than that are in the roof
+	homeLen uint8    // bits that index home
+	roofLen uint8    // bits that index roof
+	least   uint8    // prefixes shorter than that are in the roof
+	untidy  []prefix // what Delete had no memory to tidy up after
 	scratch runs
 }
 
-// NewImageHeap makes a heap for a shard's nodes of an image: they begin at
-// cache lines.
+// prefix is a prefix by its bits.
+type prefix struct {
+	k Key
+	n uint8
+}
+
+// NewImageHeap makes a heap for a shard's nodes of an image, which are read by
+// 64 bits at a time.
 func NewImageHeap(nodes *slab.Arena, d *slab.Domain) *slab.Heap {
 	return slab.NewAlignedHeap(nodes, d, nil, imageUnit)
 }
@@ -35,6 +42,9 @@ func (w *ImageWriter) Insert(k Key, n uint8, handle uint32) bool {
 // never fails. The handle is to be retired then, and the heap told
 // (slab.Heap.Publish).
 func (w *ImageWriter) Delete(k Key, n uint8, handle, parent uint32) {
+	if len(w.untidy) > 0 {
+		w.tidyLast()
+	}
 	w.apply(k, n, &change{handles: w.handles, to: parent, from: handle})
 }
 
@@ -119,6 +129,7 @@ func (w *ImageWriter) edit(x uint32, k Key, n, d uint8, f *change) (uint32, bool
 		return z, true
 	case !f.insert:
 		a.StoreAtomic(i, y) // alone, since it was a node
+		w.untidy = append(w.untidy, prefix{k, n})
 		w.retire(was)
 		return x, true
 	}
@@ -156,6 +167,7 @@ func (w *ImageWriter) editRange(x uint32, k Key, n, d uint8, f *change) (uint32,
 			return x, false
 		}
 		y = x // Equal neighbours stay apart, for want of memory.
+		w.untidy = append(w.untidy, prefix{k, n})
 	}
 	for i := o + runHeader + first; i <= o+runHeader+last; i++ {
 		if v := a.Load(i); v&childBit != 0 {
@@ -194,6 +206,9 @@ func (w *ImageWriter) discard(x uint32) {
 // that slab.Heap.Drain has marked. It looks at about budget nodes from the
 // position on, and returns where the next piece goes on, or done.
 func (w *ImageWriter) Evacuate(from Position, budget int) (next Position, done bool) {
+	for n := len(w.untidy); n > 0; n-- {
+		w.tidyLast()
+	}
 	t, bits := w.home, w.homeLen
 	if from.Key.Lo != 0 {
 		t, bits = w.roof, w.roofLen
@@ -254,4 +269,45 @@ func (w *ImageWriter) move(x uint32, budget *int) uint32 {
 	}
 	copy(a.Words(m, runWords(n)), a.Words(o, runWords(n)))
 	return m | childBit
+}
+
+// tidyLast joins what the last of untidy left apart.
+func (w *ImageWriter) tidyLast() {
+	p := w.untidy[len(w.untidy)-1]
+	w.untidy = w.untidy[:len(w.untidy)-1]
+	t, bits := w.table(p.n)
+	i := uint32(p.k.Hi >> (64 - bits))
+	x := t.Load(i)
+	if y := w.tidy(x, p, bits); y != x {
+		t.Store(i, y)
+		w.retire(x)
+	}
+}
+
+// tidy returns the word that takes the place of x, d bits down to p.
+func (w *ImageWriter) tidy(x uint32, p prefix, d uint8) uint32 {
+	if x&childBit == 0 {
+		return x
+	}
+	a := w.heap.Arena()
+	o := x &^ childBit
+	if p.n > d+runStride {
+		i, _ := runAt(a, o, p.k.byteAt(d))
+		i += o + runHeader
+		v := a.Load(i)
+		if y := w.tidy(v, p, d+runStride); y != v {
+			a.StoreAtomic(i, y)
+			w.retire(v)
+		}
+	}
+	w.scratch.join(a, o)
+	if w.scratch.n == runCount(a, o) {
+		return x
+	}
+	y, ok := w.build(true)
+	if !ok {
+		w.untidy = append(w.untidy, p)
+		return x
+	}
+	return y
 }

@@ -12,12 +12,15 @@ type purge struct {
 	draining int    // extents marked
 }
 
+// drainBelow is the part of a heap that may be holes: one in so many words.
+const drainBelow = 8
+
 // purgeStep bounds the free runs that one Reclaim looks at.
 const purgeStep = 2048
 
-// Drain marks up to maxExtents extents that are mostly holes for emptying, if
-// the heap has holes enough to make it worth the copying, and returns how many
-// are marked. Sparse is true of their runs: the owner rewrites these, in
+// Drain marks up to maxExtents extents for emptying that have more holes than
+// others, if the heap has holes enough to make it worth the copying, and returns
+// how many are marked. Sparse is true of their runs: the owner rewrites these, in
 // batches as any other change, and an extent whose last run is gone goes back
 // to the arena.
 func (h *Heap) Drain(maxExtents int) int {
@@ -25,16 +28,18 @@ func (h *Heap) Drain(maxExtents int) int {
 	if p.active || p.draining > 0 {
 		return p.draining
 	}
-	total := uint64(len(h.extents)) << extentBits
-	if len(h.extents) < 2 || (total-h.live)*4 < total {
+	n := uint64(len(h.extents))
+	holes := n<<extentBits - min(n<<extentBits, h.live+uint64(h.end-h.bump)+vaultWords)
+	if n < 2 || holes*drainBelow < n<<extentBits {
 		return 0
 	}
+	average := uint32(h.live / n)
 	newest := h.newest()
 	for _, e := range h.extents {
 		if p.draining == maxExtents {
 			break
 		}
-		if e != newest && e != h.vault.base>>extentBits && h.arena.live[e] <= ExtentWords/2 {
+		if e != newest && e != h.vault.base>>extentBits && h.arena.live[e] <= average {
 			h.arena.drain[e] = true
 			p.draining++
 		}

@@ -2,7 +2,10 @@
 
 package slab
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // memory is a chunk of Go memory for each extent in use, behind a table that
 // never moves. A reader of an extent that went back meets a nil pointer.
@@ -24,6 +27,9 @@ func (m *memory) decommit(extent uint32) { m.chunks[extent].Store(nil) }
 func (m *memory) word(ref uint32) *uint32 {
 	return &m.chunks[ref>>extentBits].Load()[ref&(ExtentWords-1)]
 }
+
+// Pointer returns the address of the word at ref; the words of its run follow.
+func (a *Arena) Pointer(ref uint32) unsafe.Pointer { return unsafe.Pointer(a.word(ref)) }
 
 // Words returns the n words at ref, in place.
 func (a *Arena) Words(ref, n uint32) []uint32 {

@@ -53,6 +53,11 @@ func (m *memory) word(ref uint32) *uint32 {
 	return (*uint32)(unsafe.Add(m.base, uintptr(ref)<<2))
 }
 
+// Pointer returns the address of the word at ref; the words of its run follow.
+func (a *Arena) Pointer(ref uint32) unsafe.Pointer {
+	return unsafe.Add(a.base, uintptr(ref)<<2)
+}
+
 // Words returns the n words at ref, in place.
 func (a *Arena) Words(ref, n uint32) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Add(a.base, uintptr(ref)<<2)), n)
