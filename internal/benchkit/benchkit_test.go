@@ -39,6 +39,20 @@ func TestPairsAlternate(t *testing.T) {
 	}
 }
 
+func TestSlicesDropWhatDisturbsAFew(t *testing.T) {
+	n := 0
+	disturbed := func() float64 {
+		if n++; n%5 == 0 {
+			return 1000
+		}
+		return 2
+	}
+	a, b := Slices(4, 15, disturbed, func() float64 { return 7 })
+	if len(a) != 4 || len(b) != 4 || NewSpread(a).Max != 2 || NewSpread(b).Min != 7 {
+		t.Errorf("%v and %v", a, b)
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	for _, c := range []struct {
 		row  Row
