@@ -20,10 +20,10 @@ type attrCache struct {
 
 const (
 	cacheSlots = 1 << 12
-	cacheBytes = 240 // longer attributes are not remembered
+	cacheBytes = 172 // longer attributes are not remembered
 )
 
-type cacheSlot struct {
+type cacheSlot struct { // 192 octets: three cache lines
 	hash    uint64
 	id      rib.AttrID
 	segment uint32 // in which the id was last known to be in use

@@ -402,7 +402,7 @@ func TestLinesAreThoseOfBgpdump(t *testing.T) {
 			if testing.Short() && f.records > 100000 {
 				t.Skip("large file")
 			}
-			var w io.Writer = io.Discard
+			w := io.Discard
 			if *linesDir != "" {
 				file, err := os.Create(filepath.Join(*linesDir, f.name+".ours"))
 				if err != nil {
