@@ -264,6 +264,26 @@ func BenchmarkLookup(b *testing.B) {
 			i++
 		}
 	})
+	b.Run("batch=1024,best", func(b *testing.B) {
+		out := make([]Match, 1024)
+		i, sum := 0, uint32(0)
+		for b.Loop() {
+			if i%1024 == 0 {
+				rd.Pin()
+				rd.MatchBatch4(as[i&(len(as)-1):][:1024], out)
+				for j := range out {
+					p, n, _ := rd.Best(out[j])
+					if n == 0 {
+						b.Fatal("no path")
+					}
+					origin, neighbor := r.Attrs().OriginNeighbor(p.Attrs)
+					sum += origin ^ neighbor
+				}
+				rd.Unpin()
+			}
+			i++
+		}
+	})
 	b.Run("batch=1024", func(b *testing.B) {
 		out := make([]Match, 1024)
 		i := 0

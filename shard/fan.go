@@ -154,7 +154,7 @@ func (f *Fan) end(i int, b *batch) {
 	if b.ops >= maxBatchOps || len(b.words) >= maxBatchWords {
 		f.ops -= b.ops
 		f.batches[i] = nil
-		f.r.shards[i].queue <- b
+		f.r.enqueue(f.r.shards[i], b)
 	}
 }
 
@@ -163,7 +163,7 @@ func (f *Fan) Flush() {
 	for i, b := range f.batches {
 		if b != nil {
 			f.batches[i] = nil
-			f.r.shards[i].queue <- b
+			f.r.enqueue(f.r.shards[i], b)
 		}
 	}
 	f.ops = 0

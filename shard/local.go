@@ -115,9 +115,6 @@ func (r *RIB) EndRefresh(peer rib.PeerNum, t rib.TableID) {
 // send queues f for each shard, behind what is queued now.
 func (r *RIB) send(f func(*shard)) {
 	for _, s := range r.shards {
-		select {
-		case s.queue <- &batch{then: f}:
-		case <-r.stop:
-		}
+		r.enqueue(s, &batch{then: f})
 	}
 }

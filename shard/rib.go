@@ -111,41 +111,52 @@ func (r *RIB) Settle() {
 	r.collectPeers()
 }
 
-// all queues f for each shard, behind what is queued now, and returns when it
-// is done and published.
+// all queues f for each shard, behind what is queued now, and returns when it is
+// done and published.
 func (r *RIB) all(f func(*shard)) {
-	var wg sync.WaitGroup
+	done := make(chan struct{}, len(r.shards))
 	for _, s := range r.shards {
-		wg.Add(1)
-		b := &batch{then: func(s *shard) {
+		r.enqueue(s, &batch{then: func(s *shard) {
 			f(s)
 			s.publish()
-			wg.Done()
-		}}
-		select {
-		case s.queue <- b:
-		case <-r.stop:
-			wg.Done()
-		}
+			done <- struct{}{}
+		}})
 	}
-	wg.Wait()
+	r.await(done)
 }
 
 // now runs f in each shard, before what is queued, and returns when it is done
 // and published.
 func (r *RIB) now(f func(*shard)) {
-	var wg sync.WaitGroup
+	done := make(chan struct{}, len(r.shards))
 	for _, s := range r.shards {
-		wg.Add(1)
 		select {
 		case s.ctl <- func() {
 			f(s)
 			s.publish()
-			wg.Done()
+			done <- struct{}{}
 		}:
 		case <-r.stop:
-			wg.Done()
 		}
 	}
-	wg.Wait()
+	r.await(done)
+}
+
+// await returns when every shard is done, or when the RIB is closed.
+func (r *RIB) await(done <-chan struct{}) {
+	for range r.shards {
+		select {
+		case <-done:
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+// enqueue waits for room in a shard's queue. What comes after Close is dropped.
+func (r *RIB) enqueue(s *shard, b *batch) {
+	select {
+	case s.queue <- b:
+	case <-r.stop:
+	}
 }

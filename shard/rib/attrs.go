@@ -146,6 +146,12 @@ func (a *Attrs) OriginNeighbor(id AttrID) (origin, neighbor uint32) {
 	return a.sets.entries.Load(base + sumOriginAS), a.sets.entries.Load(base + sumNeighbor)
 }
 
+// Warm loads a word of a set's summary and returns it, for who will ask for many
+// summaries soon. Any id below MaxSet will do.
+func (a *Attrs) Warm(id AttrID) uint32 {
+	return a.sets.entries.Load(uint32(id)*sumWords + sumNeighbor)
+}
+
 // ASPathOf returns the AS_PATH's id of a set that is in use.
 func (a *Attrs) ASPathOf(id AttrID) ASPathID {
 	return ASPathID(a.sets.entries.Load(uint32(id)*sumWords + sumASPath))

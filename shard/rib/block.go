@@ -39,6 +39,17 @@ func (b Blocks) body(ref uint32) []uint32 {
 	return w[1+w[0]>>31:]
 }
 
+// FirstAttrs returns the attribute set of the first path of a block, or 0 where
+// it has chunks: a hint for who reads many blocks.
+func (b Blocks) FirstAttrs(ref uint32) AttrID {
+	w := b.arena.Words(ref, 4)
+	at := 1 + w[0]>>31
+	if at == 2 || w[1]>>recPeerShift == MaxPeers {
+		return 0
+	}
+	return AttrID(w[2])
+}
+
 // Records walks the records of a block: the quick way through a whole table.
 // The zero value is at the end.
 type Records struct {

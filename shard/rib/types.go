@@ -74,17 +74,17 @@ type FilterReason uint8
 
 // Why a path is filtered. At most 15 fit a record.
 const (
-	FilterNone             FilterReason = iota
-	FilterPolicy                        // refused by import policy
-	FilterNoPolicy                      // RFC 8212: external, without an import policy
-	FilterASLoop                        // own AS in AS_PATH
-	FilterOriginatorLoop                // own ORIGINATOR_ID (RFC 4456)
-	FilterClusterLoop                   // own cluster in CLUSTER_LIST (RFC 4456)
-	FilterOTC                           // route leak by role (RFC 9234)
-	FilterNextHop                       // own, martian or all-zero next hop
-	FilterLimit                         // over the prefix limit
-	FilterTreatAsWithdrawn              // malformed, kept to be shown
-	FilterFirstAS                       // first AS is not the peer's
+	FilterNone           FilterReason = iota
+	FilterPolicy                      // refused by import policy
+	FilterNoPolicy                    // RFC 8212: external, without an import policy
+	FilterASLoop                      // own AS in AS_PATH
+	FilterOriginatorLoop              // own ORIGINATOR_ID (RFC 4456)
+	FilterClusterLoop                 // own cluster in CLUSTER_LIST (RFC 4456)
+	FilterOTC                         // route leak by role (RFC 9234)
+	FilterNextHop                     // own, martian or all-zero next hop
+	FilterLimit                       // over the prefix limit
+	FilterMalformed                   // malformed, kept to be shown
+	FilterFirstAS                     // first AS is not the peer's
 )
 
 var filterNames = [...]string{"", "policy", "no-policy", "as-loop", "originator-loop", "cluster-loop", "otc", "next-hop", "limit", "malformed", "first-as"}
