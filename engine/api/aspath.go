@@ -16,6 +16,8 @@ import (
 // sequences, nearly all; the others are judged by their text.
 type pathExpr struct {
 	re      *regexp.Regexp
+	text    string // as re was compiled
+	dfa     *dfa   // of one goroutine; nil: not made, or impossible
 	simple  bool
 	start   bool // the first element is the first of the path
 	end     bool // the last one is the last
@@ -35,11 +37,12 @@ const maxExpr = 1024
 const separator = `(?:^|$|[ ,{}()\[\]])`
 
 func compilePathExpr(s string) (*pathExpr, error) {
-	re, err := regexp.Compile(expandUnderscore(s))
+	text := expandUnderscore(s)
+	re, err := regexp.Compile(text)
 	if err != nil {
 		return nil, err
 	}
-	e := &pathExpr{re: re}
+	e := &pathExpr{re: re, text: text}
 	e.simple = e.parseSimple(s)
 	return e, nil
 }
@@ -147,6 +150,13 @@ func (e *pathExpr) parseSimple(s string) bool {
 	}
 }
 
+// share answers a copy for one goroutine that will judge many paths.
+func (e *pathExpr) share() *pathExpr {
+	c := *e
+	c.dfa = newDFA(e.text)
+	return &c
+}
+
 // maxASes bounds the paths that are matched as numbers; longer ones are rare.
 const maxASes = 256
 
@@ -159,6 +169,11 @@ func (e *pathExpr) match(v, text []byte) (bool, []byte) {
 		}
 	}
 	text = wire.AppendASPath(text[:0], v)
+	if e.dfa != nil {
+		if y, ok := e.dfa.match(text); ok {
+			return y, text
+		}
+	}
 	return e.re.Match(text), text
 }
 

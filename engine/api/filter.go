@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -84,6 +85,7 @@ func (f *filter) memoise() {
 	}
 	if f.asPath != nil {
 		f.pathMemo = newMemo(uint32(f.attrs.MaxASPath()) + 1)
+		f.asPath = f.asPath.share()
 	}
 }
 
@@ -91,7 +93,21 @@ func (f *filter) memoise() {
 func (f *filter) share() *filter {
 	g := *f
 	g.text = nil
+	if g.asPath != nil {
+		g.asPath = g.asPath.share()
+	}
 	return &g
+}
+
+// judgeAll judges every attribute set, while a walk that shares the memos goes on
+// in another goroutine and finds them judged. It ends early when stop is set.
+func (f *filter) judgeAll(stop *atomic.Bool) {
+	for id := range f.attrs.Sets {
+		if stop.Load() {
+			return
+		}
+		f.keepSet(id)
+	}
 }
 
 // keep judges one path.

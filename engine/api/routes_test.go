@@ -227,18 +227,24 @@ func TestPathExpressionsEqualTheirText(t *testing.T) {
 	paths := []string{"", "65001", "3356", "65001 3356", "65001 3356 15169", "65001 13356 15169", "3356 65001 3356", "65001 {3356,15169}",
 		"{3356} 65001", "65001 3356 3356 15169", "1 2 3 4 5 6 7 8 9 3356 15169", "33560 3356", "3356 33560"}
 	exprs := []string{"^$", "_3356_", "^3356_", "_3356$", "^3356$", "^65001_3356_", "_3356_15169$", "^65001_.*_15169$", "^[0-9]+_3356_",
-		`^\d+ 3356$`, "_65001_.*_3356_", "_0_", "3356", "^6500", "(_1|_2)_", "_[0-9]+_15169_", "_3356_.*_3356_", "_03356_", "_3356_3356_", "[_]"}
+		`^\d+ 3356$`, "_65001_.*_3356_", "_0_", "3356", "^6500", "(_1|_2)_", "_[0-9]+_15169_", "_3356_.*_3356_", "_03356_", "_3356_3356_", "[_]",
+		`\b3356\b`, `\B356`, "(?i)x|33(5|6)6 1?5", ".*", "", "^.{4}$", "(3|4)+5*?6", `\A65001|15169\z`, "[^0-9]3356", `[{,]3356`, "(?m)^3356$", "x*", "^(?:65001 )?3356"}
 	for _, x := range exprs {
 		e, err := compilePathExpr(x)
 		if err != nil {
 			t.Fatalf("%s: %v", x, err)
 		}
 		slow := &pathExpr{re: e.re}
+		fast := e.share()
+		fast.simple = false
 		for _, p := range paths {
 			got, _ := e.match(pathBytes(p), nil)
 			want, _ := slow.match(pathBytes(p), nil)
 			if got != want {
 				t.Errorf("%q on %q: got %v, its text says %v", x, p, got, want)
+			}
+			if got, _ := fast.match(pathBytes(p), nil); got != want || fast.dfa == nil || fast.dfa.failed {
+				t.Errorf("%q on %q: the automaton says %v, regexp %v", x, p, got, want)
 			}
 		}
 	}
