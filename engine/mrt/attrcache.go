@@ -18,6 +18,9 @@ type attrCache struct {
 	slots   [cacheSlots]cacheSlot
 }
 
+// On synth-full-a.rib.gz, of 3.6 million entries with 448,712 distinct sets, 77
+// of 100 entries are found in 4,096 slots, 80 in 16,384 and 86 in 262,144; more
+// slots cost about what they save. Slots of 264 octets measure the same.
 const (
 	cacheSlots = 1 << 12
 	cacheBytes = 172 // longer attributes are not remembered
