@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -97,17 +96,6 @@ func (f *filter) share() *filter {
 		g.asPath = g.asPath.share()
 	}
 	return &g
-}
-
-// judgeAll judges every attribute set, while a walk that shares the memos goes on
-// in another goroutine and finds them judged. It ends early when stop is set.
-func (f *filter) judgeAll(stop *atomic.Bool) {
-	for id := range f.attrs.Sets {
-		if stop.Load() {
-			return
-		}
-		f.keepSet(id)
-	}
 }
 
 // keep judges one path.

@@ -93,15 +93,6 @@ func (s *scanner) lines(encoding string) *problem {
 		buf := c.buf[:0]
 		defer func() { c.buf = buf }()
 		lim, ended := slice{octets: 4 << 10, prefixes: slicePrefixes}, 0
-		if c.filter.setMemo != nil && s.rows < 0 && !s.q.prefix.IsValid() && runtime.GOMAXPROCS(0) > 1 {
-			// The walk has to keep its order, so one core does it; another judges.
-			var stop atomic.Bool
-			var wg sync.WaitGroup
-			f := c.filter.share()
-			wg.Go(func() { f.judgeAll(&stop) })
-			defer wg.Wait()
-			defer stop.Store(true)
-		}
 		for !s.done && !s.full {
 			if c.s.stopping.Load() {
 				return cutOff(out, &buf, "the server is shutting down")

@@ -314,3 +314,51 @@ func TestStatsMetricsAndHealth(t *testing.T) {
 		t.Errorf("not ready: %d %s", code, body)
 	}
 }
+
+func TestRoundsFindWhatAWalkFinds(t *testing.T) {
+	_, s := many(t, 40_000)
+	for _, q := range []string{"as_path=_1007$", "as_path=_174_.*_1003$", "community=0:3&as_path=_1010$", "origin_asn=1499&best=true", "as_path=_9_",
+		"prefix=10.64.0.0/10&match=longer&as_path=_1007$", "peer=192.0.2.2&origin_asn=1002", "community=0:1", "min_length=25"} {
+		_, all, _ := s.do("GET", "/api/v1/routes?"+q+"&fields=rank,attrs_id", "", "Accept", typeNDJSON)
+		var want []string
+		_, whole, _ := s.do("GET", "/api/v1/routes?fields=rank,attrs_id,as_path", "", "Accept", typeNDJSON)
+		var n apiv1.Count
+		s.get(t, 200, "/api/v1/routes/count?"+q, &n)
+		rows := lines[apiv1.Route](t, all)
+		if int(n.Paths) != len(rows) {
+			t.Errorf("%s: %d rows, count says %d", q, len(rows), n.Paths)
+		}
+		last := netip.Prefix{}
+		for i := range rows {
+			p := netip.MustParsePrefix(*rows[i].Prefix)
+			if last.IsValid() && (p.Addr().Less(last.Addr()) || p.Addr() == last.Addr() && p.Bits() < last.Bits()) {
+				t.Fatalf("%s: %s comes after %s", q, p, last)
+			}
+			last = p
+		}
+		if strings.HasPrefix(q, "as_path=_1007$") {
+			for _, r := range lines[apiv1.Route](t, whole) {
+				if strings.HasSuffix(r.ASPath, " 1007") {
+					want = append(want, *r.Prefix+"#"+fmt.Sprint(r.Rank))
+				}
+			}
+			if got := rowNames(rows); got != strings.Join(want, " ") {
+				t.Errorf("%s: got\n%.300s\nwant\n%.300s", q, got, strings.Join(want, " "))
+			}
+		}
+		var joined []apiv1.Route
+		cursor := ""
+		for {
+			var r apiv1.Routes
+			s.get(t, 200, "/api/v1/routes?limit=17&fields=rank,attrs_id&"+q+cursor, &r)
+			joined = append(joined, r.Routes...)
+			if r.Next == nil || len(joined) > 2000 {
+				break
+			}
+			cursor = "&cursor=" + *r.Next
+		}
+		if a, b := rowNames(joined), rowNames(rows); !strings.HasPrefix(b, a) || len(joined) <= 2000 && a != b {
+			t.Errorf("%s: pages do not join: %d rows of %d", q, len(joined), len(rows))
+		}
+	}
+}

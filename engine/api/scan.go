@@ -145,6 +145,8 @@ type scanner struct {
 	line bool // each row ends in a newline, else in a comma
 	full bool // all rows that were wanted are there, and one more was found
 	done bool // nothing is left
+
+	par rounds
 }
 
 // limits of one slice, after which the view is given back.
@@ -187,30 +189,54 @@ func (s *scanner) next(v *shard.View, dst []byte, lim slice) ([]byte, error) {
 	return dst, nil
 }
 
+// walk renders rows of one table in order, as long as much is found one prefix
+// after the other, else in rounds.
 func (s *scanner) walk(v *shard.View, t *tableRef, dst []byte, lim *slice) (_ []byte, stop bool, err error) {
-	w := shard.WalkRange{}
-	if s.open {
-		w.From, w.FromLen, w.After = s.pos.key, s.pos.len, s.pos.after
+	for {
+		dst, stop, rounds, err := s.inOrder(v, t, dst, lim)
+		if err != nil || stop || !rounds {
+			return dst, stop, err
+		}
+		dst, stop, dense, err := s.inRounds(v, t, dst, lim)
+		if err != nil || stop || !dense {
+			return dst, stop, err
+		}
 	}
+}
+
+// inOrder walks all shards merged. rounds asks to go on in rounds.
+func (s *scanner) inOrder(v *shard.View, t *tableRef, dst []byte, lim *slice) (_ []byte, stop, rounds bool, err error) {
+	// pos is at the start of the table, or where the last walk of it ended.
+	w := shard.WalkRange{From: s.pos.key, FromLen: s.pos.len, After: s.pos.after}
 	if s.q.prefix.IsValid() {
 		w.Under, w.UnderLen = trie.PrefixKey(s.q.prefix)
 	}
 	walk := v.Walk(t.id, w)
 	defer walk.Close()
-	f := &s.c.filter
+	f, found, since := &s.c.filter, 0, 0
 	for n := 0; walk.Next(); n++ {
 		if f.lengthOK(walk.Len()) || t.form() == wire.FormRaw {
 			s.c.paths = walk.Paths(s.c.paths[:0])
+			at := len(dst)
 			if dst, stop = s.rowsOf(dst, t, walk.Match()); stop {
-				return dst, true, nil
+				return dst, true, false, nil
+			}
+			if len(dst) > at {
+				found++
 			}
 		}
 		s.pos.key, s.pos.len, s.pos.after, s.pos.skip = walk.Key(), walk.Len(), true, 0
 		if s.over(&dst, n, lim) {
-			return dst, true, nil
+			return dst, true, false, nil
+		}
+		if since++; since == probe {
+			if s.worth(v, t, found) {
+				return dst, false, true, nil
+			}
+			found, since = 0, 0
 		}
 	}
-	return dst, false, walk.Err()
+	return dst, false, false, walk.Err()
 }
 
 // over reports whether the slice has reached a limit.

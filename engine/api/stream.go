@@ -84,11 +84,19 @@ type encoder interface {
 	Reset(io.Writer)
 }
 
-// write writes one part, and holds nothing of it back.
-func (s *sink) write(p []byte) error {
-	if len(p) == 0 {
-		return nil
+// write writes what is there in parts, and holds nothing of it back.
+func (s *sink) write(b []byte) error {
+	for len(b) > 0 {
+		n := min(len(b), writePart)
+		if err := s.part(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
 	}
+	return nil
+}
+
+func (s *sink) part(p []byte) error {
 	if s.encoding == "" {
 		_, err := s.Write(p)
 		return err
@@ -212,12 +220,8 @@ func (p *page) write(out *sink) error {
 			}
 			b = scratch
 		}
-		for len(b) > 0 {
-			n := min(len(b), writePart)
-			if err := out.write(b[:n]); err != nil {
-				return err
-			}
-			b = b[n:]
+		if err := out.write(b); err != nil {
+			return err
 		}
 	}
 	return nil
