@@ -69,7 +69,7 @@ type decisionPath struct {
 	path      []uint32
 	origin    byte
 	med       uint32
-	originId  uint32 // 0: none
+	originID  uint32 // 0: none
 	clusters  int
 }
 
@@ -181,8 +181,8 @@ func (d *decisions) read(p decisionPath, b []byte) decisionPath {
 		attrs = binary.BigEndian.AppendUint32(append(attrs, 0x40, 5, 4), p.localPref)
 	}
 	if b[4]&1 != 0 {
-		p.originId = 3 + uint32(b[4]>>1&3)
-		attrs = binary.BigEndian.AppendUint32(append(attrs, 0x80, 9, 4), p.originId)
+		p.originID = 3 + uint32(b[4]>>1&3)
+		attrs = binary.BigEndian.AppendUint32(append(attrs, 0x80, 9, 4), p.originID)
 	}
 	if p.clusters = int(b[4] >> 3 & 3); p.clusters > 0 {
 		attrs = append(attrs, 0x80, 10, byte(4*p.clusters))
@@ -335,8 +335,8 @@ func (d *decisions) best(paths []decisionPath) (int, rib.Step) {
 		{rib.StepExternal, func() { least(func(p *decisionPath) uint64 { return is(info(p).Internal) }) }},
 		{rib.StepRouterID, func() {
 			least(func(p *decisionPath) uint64 {
-				if p.originId != 0 {
-					return uint64(p.originId)
+				if p.originID != 0 {
+					return uint64(p.originID)
 				}
 				return uint64(info(p).RouterID)
 			})

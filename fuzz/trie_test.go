@@ -71,7 +71,6 @@ type treeModel struct {
 
 	truth   map[treePrefix]uint32 // to the handle
 	version uint32
-	value   uint32
 	held    []heldView
 }
 

@@ -141,8 +141,4 @@ func appendAttrHead(dst []byte, flags byte, t AttrType, n int) []byte {
 	return append(dst, flags|FlagExtended, byte(t), byte(n>>8), byte(n))
 }
 
-// attrFlags returns the flags that an attribute of a known type is written
-// with.
-func attrFlags(t AttrType) byte { return attrTable[t].flags }
-
 func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -127,7 +128,7 @@ func buildBart(ps []netip.Prefix) *bart.Fast[uint32] {
 type asker func(n int, chain bool) float64
 
 // sink keeps results alive. It is written once a run.
-var sink uint64
+var sink atomic.Uint64
 
 // zero is 0, and the compiler does not know it: a result & zero makes the next
 // question wait for it.
@@ -151,7 +152,7 @@ func askImage4(m *image, as []uint32) asker {
 				sum += v4.Lookup(as[i&(questions-1)])
 			}
 		}
-		sink += uint64(x + sum)
+		sink.Add(uint64(x + sum))
 		at += n
 		return per(n, start)
 	}
@@ -171,7 +172,7 @@ func askImage6(m *image, hi, lo []uint64) asker {
 				sum += v6.Lookup(hi[j], lo[j])
 			}
 		}
-		sink += uint64(x + sum)
+		sink.Add(uint64(x + sum))
 		at += n
 		return per(n, start)
 	}
@@ -200,7 +201,7 @@ func askReader(r *shard.RIB, as []uint32, hi, lo []uint64) asker {
 			}
 			rd.Unpin()
 		}
-		sink += uint64(x + sum)
+		sink.Add(uint64(x + sum))
 		at += n
 		return per(n, start)
 	}
@@ -217,7 +218,7 @@ func askBart(t *bart.Fast[uint32], as []netip.Addr) asker {
 				x = v
 			}
 		}
-		sink += uint64(x + sum)
+		sink.Add(uint64(x + sum))
 		at += n
 		return per(n, start)
 	}
@@ -237,7 +238,7 @@ func askPatricia(ps []netip.Prefix, as []netip.Addr) asker {
 				_, v := t.FindDeepestTag(patricia.NewIPv4Address(benchkit.Uint32(as[i&(questions-1)]), 32))
 				sum += v
 			}
-			sink += uint64(sum)
+			sink.Add(uint64(sum))
 			at += n
 			return per(n, start)
 		}
@@ -255,7 +256,7 @@ func askPatricia(ps []netip.Prefix, as []netip.Addr) asker {
 			_, v := t.FindDeepestTag(patricia.NewIPv6Address(b[:], 128))
 			sum += v
 		}
-		sink += uint64(sum)
+		sink.Add(uint64(sum))
 		at += n
 		return per(n, start)
 	}
