@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 
 	"ribd/engine/metrics"
 )
@@ -262,6 +263,7 @@ func (c *call) lookupText(l *lookups, asJSON bool) *problem {
 				if err := t.fill(); err != nil {
 					return cutOff(out, &buf, err.Error())
 				}
+				look.r.now = uint32(time.Now().Unix())
 			case stepEnd:
 				return flush()
 			case stepBroken:

@@ -11,9 +11,9 @@ import (
 // somebody asks, and emptied by clock: each entry that was used since the hand
 // came by is spared once. Readers and writers take no lock.
 //
-// An id may come to stand for another set, minutes after the first one's end, so
-// an entry keeps the canonical bytes that it was made of and is asked with those
-// of now: the id alone is never trusted.
+// An id may come to stand for another set, but not within 10 minutes of the first
+// one's end. So an entry that was compared with the set's canonical bytes, while
+// the set was in use, is trusted for idTrust; then it is compared again.
 type attrCache struct {
 	slots []atomic.Pointer[attrPart] // sets of four
 	mask  uint32
@@ -24,6 +24,10 @@ type attrCache struct {
 
 const cacheWays = 4
 
+// idTrust, in seconds, is half of what ids rest at least (shard.Options,
+// AttrIDGrace).
+const idTrust = 300
+
 // attrPart is one rendered set. It does not change, but for used.
 type attrPart struct {
 	id        rib.AttrID
@@ -31,6 +35,7 @@ type attrPart struct {
 	text      []byte           // the fields from origin to attrs_id, with commas between
 	ends      [numAttrs]uint32 // where each field ends
 	used      atomic.Bool
+	checked   atomic.Uint32 // seconds since 1970; 0: trust it never
 }
 
 // cost is what an entry takes, with its headers.
@@ -38,7 +43,7 @@ func (p *attrPart) cost() int64 { return int64(len(p.text)+len(p.canonical)) + 2
 
 func newAttrCache(limit int) *attrCache {
 	n := uint32(1024)
-	for int64(n)*1024 < int64(limit) {
+	for int64(n)*512 < int64(limit) {
 		n *= 2
 	}
 	return &attrCache{slots: make([]atomic.Pointer[attrPart], n), mask: n - 1, limit: int64(limit)}
@@ -48,22 +53,41 @@ func (c *attrCache) home(id rib.AttrID) uint32 {
 	return uint32(id) * 0x9e3779b1 >> 3 & c.mask &^ (cacheWays - 1)
 }
 
-// get finds the part of an id that now stands for canonical.
-func (c *attrCache) get(id rib.AttrID, canonical []byte) *attrPart {
+// get finds the part of an id, at a time in seconds since 1970.
+func (c *attrCache) get(id rib.AttrID, attrs *rib.Attrs, now uint32) *attrPart {
 	h := c.home(id)
 	for i := range uint32(cacheWays) {
-		if p := c.slots[h+i].Load(); p != nil && p.id == id {
-			if !bytes.Equal(p.canonical, canonical) {
+		p := c.slots[h+i].Load()
+		if p == nil || p.id != id {
+			continue
+		}
+		if now-p.checked.Load() >= idTrust {
+			b, ok := attrs.Bytes(id)
+			if !ok || !bytes.Equal(p.canonical, b) {
 				c.drop(h+i, p)
 				return nil
 			}
-			if !p.used.Load() {
-				p.used.Store(true)
-			}
-			return p
+			p.check(attrs, now)
 		}
+		if !p.used.Load() {
+			p.used.Store(true)
+		}
+		return p
 	}
 	return nil
+}
+
+// check notes that the part is what its id stands for now.
+func (p *attrPart) check(attrs *rib.Attrs, now uint32) {
+	if attrs.Valid(p.id) {
+		p.checked.Store(now)
+	}
+}
+
+// wants reports whether a part that was missed should be kept. A full cache takes
+// one in eight: where look-ups go everywhere, rendering is cheaper than keeping.
+func (c *attrCache) wants() bool {
+	return c.size.Load() < c.limit*7/8 || c.hand.Add(1)%8 == 0
 }
 
 func (c *attrCache) drop(slot uint32, p *attrPart) {

@@ -27,7 +27,7 @@ func (c *call) lookups() (l lookups, p *problem) {
 		return l, p
 	}
 	l.filtered = c.filter.active()
-	l.r = renderer{s: c.s, pre: c.filter.pre, keep: true}
+	l.r = renderer{s: c.s, pre: c.filter.pre, keep: true, now: c.now}
 	l.r.fields, p = c.fields()
 	return l, p
 }
@@ -196,14 +196,12 @@ func (c *call) attributes() *problem {
 	}
 	id := rib.AttrID(n)
 	attrs := c.s.rib.Attrs()
-	canonical, ok := attrs.Bytes(id)
-	if !ok || !attrs.Valid(id) {
+	if !attrs.Valid(id) {
 		return fail(404, "attrs_id", "no attribute set has the id %d (any more)", n)
 	}
-	part := c.s.attrs.get(id, canonical)
+	part := c.s.attrs.get(id, attrs, c.now)
 	if part == nil {
-		part = makeAttrPart(id, canonical)
-		c.s.attrs.put(part)
+		part = c.s.keepAttrs(id, c.now)
 	}
 	r := &c.ctx.Response
 	b := append(r.SwapBody(nil)[:0], '{')

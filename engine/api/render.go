@@ -12,9 +12,17 @@ import (
 type renderer struct {
 	s      *Server
 	fields fieldSet
-	pre    bool // show attributes as they arrived
-	keep   bool // put what had to be rendered into the cache: look-ups, not scans
+	pre    bool   // show attributes as they arrived
+	keep   bool   // put what had to be rendered into the cache: look-ups, not scans
+	now    uint32 // seconds since 1970, for the cache
 	d      decoded
+	recent *[64]recentPart // of a scan: neighbours often share attributes
+}
+
+// recentPart is the text of a set in a scan, by its id.
+type recentPart struct {
+	id   rib.AttrID
+	text []byte
 }
 
 // path appends the fields of a path with commas between, without braces.
@@ -185,19 +193,26 @@ func (r *renderer) attrs(dst []byte, p *rib.Path, set fieldSet) []byte {
 		dst = append(dst, fieldKeys[fAttrsID]...)
 		return appendUint(dst, uint32(id))
 	}
-	canonical, _ := r.s.rib.Attrs().Bytes(id)
-	part := r.s.attrs.get(id, canonical)
-	if part == nil && r.keep && set == attrFields {
-		part = makeAttrPart(id, canonical)
-		r.s.attrs.put(part)
-		r.s.metrics.CacheMiss.Inc()
-	} else if part != nil && r.keep {
-		r.s.metrics.CacheHit.Inc()
+	if r.recent != nil && set == attrFields {
+		return r.scanned(dst, id)
+	}
+	attrs := r.s.rib.Attrs()
+	part := r.s.attrs.get(id, attrs, r.now)
+	if r.keep {
+		if part != nil {
+			r.s.metrics.CacheHit.Inc()
+		} else {
+			r.s.metrics.CacheMiss.Inc()
+			if set == attrFields && r.s.attrs.wants() {
+				part = r.s.keepAttrs(id, r.now)
+			}
+		}
 	}
 	if part != nil && set == attrFields {
 		return append(dst, part.text...)
 	}
 	if part == nil {
+		canonical, _ := attrs.Bytes(id)
 		r.d.decode(id, canonical)
 	}
 	first := true
@@ -216,6 +231,44 @@ func (r *renderer) attrs(dst []byte, p *rib.Path, set fieldSet) []byte {
 		}
 	}
 	return dst
+}
+
+// keepAttrs renders a set and keeps it.
+func (s *Server) keepAttrs(id rib.AttrID, now uint32) *attrPart {
+	canonical, _ := s.rib.Attrs().Bytes(id)
+	part := makeAttrPart(id, canonical)
+	part.check(s.rib.Attrs(), now)
+	s.attrs.put(part)
+	return part
+}
+
+// scanned appends all fields of a set for a scan, which neither trusts nor fills
+// the cache of look-ups: it has one of its own for the slice in hand.
+func (r *renderer) scanned(dst []byte, id rib.AttrID) []byte {
+	e := &r.recent[id%64]
+	if e.id == id && id != 0 {
+		return append(dst, e.text...)
+	}
+	canonical, _ := r.s.rib.Attrs().Bytes(id)
+	r.d.decode(id, canonical)
+	at := len(dst)
+	for f := firstAttr; f <= fAttrsID; f++ {
+		if f > firstAttr {
+			dst = append(dst, ',')
+		}
+		dst = r.d.appendField(dst, f)
+	}
+	e.id, e.text = id, append(e.text[:0], dst[at:]...)
+	return dst
+}
+
+// forget begins a new slice of a scan: ids may have changed their meaning.
+func (r *renderer) forget() {
+	if r.recent != nil {
+		for i := range r.recent {
+			r.recent[i].id = 0
+		}
+	}
 }
 
 // prefix appends the prefix of a match as a JSON string; raw families have none.

@@ -51,7 +51,7 @@ func (c *call) routeList() *problem {
 	if p = c.filters(); p != nil {
 		return p
 	}
-	s.r = renderer{s: c.s, pre: c.filter.pre}
+	s.r = renderer{s: c.s, pre: c.filter.pre, now: c.now, recent: new([64]recentPart)}
 	if s.r.fields, p = c.fields(); p != nil {
 		return p
 	}

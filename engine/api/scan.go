@@ -159,6 +159,8 @@ type slice struct {
 
 // next renders rows of one view until a limit, and leaves pos behind them.
 func (s *scanner) next(v *shard.View, dst []byte, lim slice) ([]byte, error) {
+	s.r.forget()
+	s.r.now = uint32(time.Now().Unix())
 	tables := s.q.tables(s.c.s.rib, v.Tables())
 	for i := range tables {
 		t := &tables[i]

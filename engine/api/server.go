@@ -291,7 +291,8 @@ type call struct {
 	paths   []rib.Path
 	buf     []byte
 	in      []byte // part of a body
-	text    []byte // scratch of the renderer
+	text    []byte // arg, where it had escapes
+	now     uint32 // of the request, in seconds since 1970
 	packed  packedBatch
 	holds   bool // a stream goes on after the handler
 	counted bool // in s.streams
@@ -348,6 +349,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	start := time.Now()
 	m := s.none
 	c := s.acquire(ctx)
+	c.now = uint32(start.Unix())
 	defer func() {
 		if r := recover(); r != nil {
 			s.log.Error("BUG: a request failed", "path", shown(ctx.Path()), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
