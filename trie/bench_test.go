@@ -145,7 +145,7 @@ func (t *table) drawAddresses(v4 bool) {
 			k = k.Mask(32)
 		}
 		h := k.Mask(p.n)
-		k = Key{p.k.Hi | k.Hi ^ h.Hi, p.k.Lo | k.Lo ^ h.Lo}
+		k = Key{p.k.Hi | (k.Hi ^ h.Hi), p.k.Lo | (k.Lo ^ h.Lo)}
 		t.addrs = append(t.addrs, k.Addr(v4))
 		t.a4 = append(t.a4, uint32(k.Hi>>32))
 		t.hi, t.lo = append(t.hi, k.Hi), append(t.lo, k.Lo)

@@ -15,15 +15,15 @@ const (
 // to nodes of 8 bits; where the home of an address has nothing, the roof is
 // asked. Look-ups are for any goroutine, under a pin of the domain.
 type Image4 struct {
-	nodes   *slab.Arena
+	root    slab.Table
+	nodes   slab.Reader
+	roof    slab.Table
 	handles *Handles
-	root    *slab.Table
-	roof    *slab.Table
 }
 
 // NewImage4 makes an empty image with nodes in an arena of at most 2^31 words.
 func NewImage4(nodes *slab.Arena, hs *Handles) *Image4 {
-	return &Image4{nodes, hs, slab.NewTable(1 << root4Len), slab.NewTable(1 << roof4Len)}
+	return &Image4{*slab.NewTable(1 << root4Len), nodes.Reader(), *slab.NewTable(1 << roof4Len), hs}
 }
 
 // Lookup returns the handle of the longest prefix that holds address a, given in
@@ -31,10 +31,21 @@ func NewImage4(nodes *slab.Arena, hs *Handles) *Image4 {
 func (m *Image4) Lookup(a uint32) (handle uint32) {
 	x := m.root.Load(a >> 16)
 	if x&childBit != 0 {
-		x = stepRun(m.nodes.Pointer(x&^childBit), a>>8&0xff)
-		if x&childBit != 0 {
-			x = stepRun(m.nodes.Pointer(x&^childBit), a&0xff)
-		}
+		x = stepRun(m.nodes.Pointer(x&^childBit), a>>8)
+	}
+	if int32(x) <= 0 {
+		return m.lookupRest(x, a)
+	}
+	return x
+}
+
+// lookupRest goes on for the few addresses that end in a second node, or in
+// nothing of their home.
+//
+//go:noinline
+func (m *Image4) lookupRest(x, a uint32) uint32 {
+	if x&childBit != 0 {
+		x = stepRun(m.nodes.Pointer(x&^childBit), a)
 	}
 	if x == 0 {
 		x = m.roof.Load(a >> (32 - roof4Len))
@@ -53,7 +64,7 @@ func (m *Image4) LookupBatch(as []uint32, out []uint32) {
 // Writer returns the writer of one shard, or of the roof, with its heap in the
 // arena of the nodes: see NewImageHeap.
 func (m *Image4) Writer(h *slab.Heap) *ImageWriter {
-	return &ImageWriter{heap: h, handles: m.handles, home: m.root, roof: m.roof,
+	return &ImageWriter{heap: h, handles: m.handles, home: &m.root, roof: &m.roof,
 		homeLen: root4Len, roofLen: roof4Len, least: roof4Len}
 }
 
@@ -66,39 +77,54 @@ func (m *Image4) Close() {
 // Image6 is as Image4 for IPv6: home is a sparse table of 2^24 words, of which
 // only the pages in use take memory; the roof has nodes of its own.
 type Image6 struct {
-	nodes   *slab.Arena
+	root    slab.Table
+	nodes   slab.Reader
+	roof    slab.Table
 	handles *Handles
-	root    *slab.Table
-	roof    *slab.Table
 }
 
 // NewImage6 makes an empty image with nodes in an arena of at most 2^31 words.
 func NewImage6(nodes *slab.Arena, hs *Handles) *Image6 {
-	return &Image6{nodes, hs, slab.NewTable(1 << root6Len), slab.NewTable(1 << roof6Len)}
+	return &Image6{*slab.NewTable(1 << root6Len), nodes.Reader(), *slab.NewTable(1 << roof6Len), hs}
 }
 
 // Lookup returns the handle of the longest prefix that holds the address, given
 // as its two halves, or 0.
 func (m *Image6) Lookup(hi, lo uint64) (handle uint32) {
 	x := m.root.Load(uint32(hi >> (64 - root6Len)))
-	k := hi << root6Len
-	for d := root6Len; x&childBit != 0; d += runStride {
-		if d == 64 {
-			k = lo
+	if x&childBit != 0 {
+		x = stepRun(m.nodes.Pointer(x&^childBit), uint32(hi>>32))
+		if x&childBit != 0 {
+			x = stepRun(m.nodes.Pointer(x&^childBit), uint32(hi>>24))
+			if x&childBit != 0 {
+				x = stepRun(m.nodes.Pointer(x&^childBit), uint32(hi>>16))
+			}
 		}
-		x = stepRun(m.nodes.Pointer(x&^childBit), uint32(k>>56))
-		k <<= runStride
 	}
-	if x == 0 {
-		return m.lookupRoof(hi)
+	if int32(x) <= 0 {
+		return m.lookupRest(x, hi, lo)
 	}
 	return x
 }
 
-func (m *Image6) lookupRoof(hi uint64) uint32 {
-	x := m.roof.Load(uint32(hi >> (64 - roof6Len)))
+// lookupRest goes on from the 48th bit, or to the roof.
+//
+//go:noinline
+func (m *Image6) lookupRest(x uint32, hi, lo uint64) uint32 {
+	k := hi<<48 | lo>>16
+	for d := 48; x&childBit != 0; d += runStride {
+		if d == 112 {
+			k = lo << 48
+		}
+		x = stepRun(m.nodes.Pointer(x&^childBit), uint32(k>>56))
+		k <<= runStride
+	}
+	if x != 0 {
+		return x
+	}
+	x = m.roof.Load(uint32(hi >> (64 - roof6Len)))
 	if x&childBit != 0 {
-		x = stepRun(m.nodes.Pointer(x&^childBit), uint32(hi>>40)&0xff)
+		x = stepRun(m.nodes.Pointer(x&^childBit), uint32(hi>>40))
 	}
 	return x
 }
@@ -114,7 +140,7 @@ func (m *Image6) LookupBatch(hi, lo []uint64, out []uint32) {
 // Writer returns the writer of one shard, or of the roof, with its heap in the
 // arena of the nodes: see NewImageHeap.
 func (m *Image6) Writer(h *slab.Heap) *ImageWriter {
-	return &ImageWriter{heap: h, handles: m.handles, home: m.root, roof: m.roof,
+	return &ImageWriter{heap: h, handles: m.handles, home: &m.root, roof: &m.roof,
 		homeLen: root6Len, roofLen: roof6Len, least: root6Len}
 }
 

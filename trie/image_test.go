@@ -163,7 +163,7 @@ func (r *imageRig) check(n int) {
 			case 1:
 				k = Key{p.k.Hi | ^Key{^uint64(0), 0}.Mask(p.n).Hi, p.k.Lo | ^Key{0, ^uint64(0)}.Mask(p.n).Lo}.Mask(r.width)
 			default:
-				k = Key{p.k.Hi | k.Hi ^ h.Hi, p.k.Lo | k.Lo ^ h.Lo}
+				k = Key{p.k.Hi | (k.Hi ^ h.Hi), p.k.Lo | (k.Lo ^ h.Lo)}
 			}
 		}
 		if got, want := r.lookup(k), r.match(k, 0, int(r.width)); got != want {

@@ -23,12 +23,15 @@ const (
 	childBit  = 1 << 31
 )
 
-// stepRun returns the word for the byte b of the node at p. It inlines: a
-// look-up is little else.
+// stepRun returns the word for the low 8 bits of b of the node at p. It inlines,
+// and is written for few instructions: a look-up is little else, and the fewer
+// they are the more look-ups the processor has under way.
 func stepRun(p unsafe.Pointer, b uint32) uint32 {
-	m := *(*uint64)(unsafe.Add(p, b>>6<<3))
-	before := uint32(*(*uint8)(unsafe.Add(p, 4*runMap+b>>6)))
-	return atomic.LoadUint32((*uint32)(unsafe.Add(p, 4*(runMap+before+uint32(bits.OnesCount64(m<<(63-b&63)))))))
+	w := uintptr(b >> 6 & 3)
+	m := *(*uint64)(unsafe.Add(p, w<<3))
+	before := uintptr(*(*uint8)(unsafe.Add(p, 4*runMap+w)))
+	before += uintptr(bits.OnesCount64(m << (^b & 63)))
+	return atomic.LoadUint32((*uint32)(unsafe.Add(p, 4*runMap+before<<2)))
 }
 
 // runs is a node taken apart, or a new one before it is written.

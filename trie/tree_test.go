@@ -141,7 +141,7 @@ func check(t testing.TB, rnd *rand.Rand, v View, width uint8, truth map[prefix]u
 		if len(list) > 0 && rnd.IntN(8) != 0 {
 			p := list[rnd.IntN(len(list))]
 			h := k.Mask(p.n)
-			k = Key{p.k.Hi | k.Hi ^ h.Hi, p.k.Lo | k.Lo ^ h.Lo}
+			k = Key{p.k.Hi | (k.Hi ^ h.Hi), p.k.Lo | (k.Lo ^ h.Lo)}
 		}
 		most := uint8(rnd.IntN(int(width) + 1))
 		if rnd.IntN(2) == 0 {
@@ -453,7 +453,7 @@ func TestTreeAgreesWithBartAndPatricia(t *testing.T) {
 			p := list[r.rnd.IntN(len(list))]
 			h := Key{r.rnd.Uint64(), r.rnd.Uint64()}.Mask(width)
 			m := h.Mask(p.n)
-			k := Key{p.k.Hi | h.Hi ^ m.Hi, p.k.Lo | h.Lo ^ m.Lo}
+			k := Key{p.k.Hi | (h.Hi ^ m.Hi), p.k.Lo | (h.Lo ^ m.Lo)}
 			got, n := r.tree.Match(k, width)
 			pfx, want, _ := rival.LookupPrefixLPM(netip.PrefixFrom(k.Addr(v4), int(width)))
 			if got != want || got != 0 && int(n) != pfx.Bits() {

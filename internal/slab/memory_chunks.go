@@ -31,6 +31,16 @@ func (m *memory) word(ref uint32) *uint32 {
 // Pointer returns the address of the word at ref; the words of its run follow.
 func (a *Arena) Pointer(ref uint32) unsafe.Pointer { return unsafe.Pointer(a.word(ref)) }
 
+// Reader is what a reader needs of an Arena to follow references: a copy of it
+// saves a load on each look-up.
+type Reader struct{ memory }
+
+// Reader returns the arena for reading, until it is closed.
+func (a *Arena) Reader() Reader { return Reader{a.memory} }
+
+// Pointer is as Arena.Pointer.
+func (r *Reader) Pointer(ref uint32) unsafe.Pointer { return unsafe.Pointer(r.word(ref)) }
+
 // Words returns the n words at ref, in place.
 func (a *Arena) Words(ref, n uint32) []uint32 {
 	at := ref & (ExtentWords - 1)

@@ -58,6 +58,18 @@ func (a *Arena) Pointer(ref uint32) unsafe.Pointer {
 	return unsafe.Add(a.base, uintptr(ref)<<2)
 }
 
+// Reader is what a reader needs of an Arena to follow references: a copy of it
+// saves a load on each look-up.
+type Reader struct{ base unsafe.Pointer }
+
+// Reader returns the arena for reading, until it is closed.
+func (a *Arena) Reader() Reader { return Reader{a.base} }
+
+// Pointer is as Arena.Pointer.
+func (r Reader) Pointer(ref uint32) unsafe.Pointer {
+	return unsafe.Add(r.base, uintptr(ref)<<2)
+}
+
 // Words returns the n words at ref, in place.
 func (a *Arena) Words(ref, n uint32) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Add(a.base, uintptr(ref)<<2)), n)
