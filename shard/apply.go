@@ -16,6 +16,7 @@ type openPrefix struct {
 	hasBest bool
 	removal bool // a path was taken away: it may use the reserve
 	changes []change
+	records [][6]uint32 // of the changes, while somebody follows the feed
 }
 
 // change is one path that came, changed or went.
@@ -24,7 +25,6 @@ type change struct {
 	paths, prefixes, filtered, stale int8
 	kind                             ChangeKind
 	swept                            bool
-	rec                              [6]uint32 // for the feed
 }
 
 // apply does the operations of a batch.
@@ -74,7 +74,7 @@ func (s *shard) openAt(tb *table, k trie.Key, n uint8) {
 	s.editor.Open(o.ref)
 	o.best, o.hasBest = s.editor.FirstBest()
 	o.removal = false
-	o.changes = o.changes[:0]
+	o.changes, o.records = o.changes[:0], o.records[:0]
 }
 
 // announce does the records at the front of w up to the last of the operation.
@@ -104,7 +104,9 @@ func (s *shard) announce(w []uint32) []uint32 {
 		c.filtered = bit(filtered) - bit(res.Filtered)
 		c.stale = bit(stale) - bit(res.Stale)
 		if s.feed.on {
-			copy(c.rec[:], w[:n])
+			o := &s.open
+			o.records = append(o.records, [6]uint32{})
+			copy(o.records[len(o.records)-1][:], w[:n])
 		}
 		s.open.changes = append(s.open.changes, c)
 		last := rib.RecordLast(w)
@@ -137,9 +139,9 @@ func (s *shard) removed(p *rib.Path, last bool) {
 		peer: p.Peer, kind: ChangeWithdraw, swept: s.down.Has(p.Peer), paths: -1,
 		prefixes: -bit(last), filtered: -bit(p.Filtered != rib.FilterNone), stale: -bit(p.Stale != rib.StaleNo),
 	}
-	if s.feed.on {
-		rec := rib.AppendRecord(c.rec[:0], p, true)
-		copy(c.rec[:], rec)
+	if o := &s.open; s.feed.on {
+		o.records = append(o.records, [6]uint32{})
+		rib.AppendRecord(o.records[len(o.records)-1][:0], p, true)
 	}
 	s.open.changes = append(s.open.changes, c)
 	s.open.removal = true
@@ -165,6 +167,8 @@ func (s *shard) finish() {
 func (s *shard) insist() bool {
 	o := &s.open
 	t := o.t
+	s.feed.stay = true
+	defer func() { s.feed.stay = false }()
 	for range 20 {
 		o.t = nil // publish does not finish it
 		s.publish()
@@ -287,7 +291,7 @@ func (s *shard) account() {
 			d.stale += int64(c.stale)
 		}
 		if s.feed.on {
-			s.feed.add(o, c)
+			s.feed.add(o, i)
 		}
 	}
 	o.t.paths += paths

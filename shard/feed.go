@@ -62,6 +62,7 @@ const (
 type feedWriter struct {
 	s     *shard
 	on    bool   // changes of this batch are recorded
+	stay  bool   // and that must not change: a prefix is open across batches
 	more  bool   // something happened since the last publish
 	seq   uint64 // of the next change
 	micro uint64 // time of the batch
@@ -87,7 +88,7 @@ func (f *feedWriter) begin() {
 	if on {
 		f.micro = uint64(time.Now().UnixMicro())
 	}
-	if on == f.on {
+	if on == f.on || f.stay {
 		return
 	}
 	f.on = on
@@ -141,8 +142,9 @@ func (f *feedWriter) entry() []uint32 {
 	return w
 }
 
-// add records a change of the open prefix.
-func (f *feedWriter) add(o *openPrefix, c *change) {
+// add records change number i of the open prefix.
+func (f *feedWriter) add(o *openPrefix, i int) {
+	c := &o.changes[i]
 	w := f.entry()
 	if w == nil {
 		return
@@ -154,7 +156,7 @@ func (f *feedWriter) add(o *openPrefix, c *change) {
 	w[feedTable] = uint32(o.t.info.id)
 	w[feedKey], w[feedKey+1] = uint32(o.key.Hi>>32), uint32(o.key.Hi)
 	w[feedKey+2], w[feedKey+3] = uint32(o.key.Lo>>32), uint32(o.key.Lo)
-	copy(w[feedRec:], c.rec[:])
+	copy(w[feedRec:], o.records[i][:])
 }
 
 // peerDown records that a peer is gone.
