@@ -1,6 +1,11 @@
 package trie
 
-import "ribd/internal/slab"
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"ribd/internal/slab"
+)
 
 const (
 	root4Len  = 16
@@ -53,11 +58,44 @@ func (m *Image4) lookupRest(x, a uint32) uint32 {
 	return x
 }
 
+// lanes is how many addresses of a batch go down the image side by side, so that
+// the loads of a level are under way together.
+const lanes = 16
+
 // LookupBatch is Lookup of each of as into out, which is at least as long.
 func (m *Image4) LookupBatch(as []uint32, out []uint32) {
 	out = out[:len(as)]
+	for len(as) >= lanes {
+		m.lookupLanes((*[lanes]uint32)(as), (*[lanes]uint32)(out))
+		as, out = as[lanes:], out[lanes:]
+	}
 	for i, a := range as {
 		out[i] = m.Lookup(a)
+	}
+}
+
+func (m *Image4) lookupLanes(as, out *[lanes]uint32) {
+	var at [lanes]unsafe.Pointer // a node, and then a word of it
+	root, nodes := &m.root, m.nodes
+	for i, a := range as {
+		x := root.Load(a >> 16)
+		out[i] = x
+		at[i] = nodes.Pointer(x &^ childBit)
+	}
+	for i, a := range as {
+		if out[i]&childBit != 0 {
+			at[i] = runWord(at[i], a>>8)
+		}
+	}
+	for i, x := range out {
+		if x&childBit != 0 {
+			out[i] = atomic.LoadUint32((*uint32)(at[i]))
+		}
+	}
+	for i, x := range out {
+		if int32(x) <= 0 {
+			out[i] = m.lookupRest(x, as[i])
+		}
 	}
 }
 
@@ -129,11 +167,41 @@ func (m *Image6) lookupRest(x uint32, hi, lo uint64) uint32 {
 	return x
 }
 
-// LookupBatch is Lookup of each address into out; hi, lo and out are as long.
+// LookupBatch is Lookup of each address into out; lo and out are at least as
+// long as hi.
 func (m *Image6) LookupBatch(hi, lo []uint64, out []uint32) {
 	lo, out = lo[:len(hi)], out[:len(hi)]
+	for len(hi) >= lanes {
+		m.lookupLanes((*[lanes]uint64)(hi), (*[lanes]uint64)(lo), (*[lanes]uint32)(out))
+		hi, lo, out = hi[lanes:], lo[lanes:], out[lanes:]
+	}
 	for i := range hi {
 		out[i] = m.Lookup(hi[i], lo[i])
+	}
+}
+
+func (m *Image6) lookupLanes(hi, lo *[lanes]uint64, out *[lanes]uint32) {
+	var at [lanes]unsafe.Pointer // words
+	root, nodes := &m.root, m.nodes
+	for i, a := range hi {
+		out[i] = root.Load(uint32(a >> (64 - root6Len)))
+	}
+	for shift := 32; shift >= 16; shift -= runStride {
+		for i, x := range out {
+			if x&childBit != 0 {
+				at[i] = runWord(nodes.Pointer(x&^childBit), uint32(hi[i]>>(shift&63)))
+			}
+		}
+		for i, x := range out {
+			if x&childBit != 0 {
+				out[i] = atomic.LoadUint32((*uint32)(at[i]))
+			}
+		}
+	}
+	for i, x := range out {
+		if int32(x) <= 0 {
+			out[i] = m.lookupRest(x, hi[i], lo[i])
+		}
 	}
 }
 

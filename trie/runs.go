@@ -27,11 +27,16 @@ const (
 // and is written for few instructions: a look-up is little else, and the fewer
 // they are the more look-ups the processor has under way.
 func stepRun(p unsafe.Pointer, b uint32) uint32 {
+	return atomic.LoadUint32((*uint32)(runWord(p, b)))
+}
+
+// runWord returns the address of that word.
+func runWord(p unsafe.Pointer, b uint32) unsafe.Pointer {
 	w := uintptr(b >> 6 & 3)
 	m := *(*uint64)(unsafe.Add(p, w<<3))
 	before := uintptr(*(*uint8)(unsafe.Add(p, 4*runMap+w)))
 	before += uintptr(bits.OnesCount64(m << (^b & 63)))
-	return atomic.LoadUint32((*uint32)(unsafe.Add(p, 4*runMap+before<<2)))
+	return unsafe.Add(p, 4*runMap+before<<2)
 }
 
 // runs is a node taken apart, or a new one before it is written.
