@@ -164,6 +164,9 @@ func (q *query) parse(s []byte, allowed paramSet) *problem {
 			continue
 		}
 		name, value, _ := bytes.Cut(pair, []byte{'='})
+		if len(name) == 0 {
+			return bad("query", "%q has no name before its =", shown(pair))
+		}
 		name, ok := q.decode(name)
 		if !ok {
 			return bad(shown(name), "the name of a parameter has a broken %%-escape")
