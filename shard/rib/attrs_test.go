@@ -290,3 +290,52 @@ func TestPeerIDIsStable(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestSweptMemoryGoesBack interns many sets and keeps a few: the memory of the
+// others goes back to the system, those that move keep their bytes, and so
+// do the copies that somebody may still be reading.
+func TestSweptMemoryGoesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("many sets")
+	}
+	a := newAttrs(t, AttrsOptions{})
+	const n = 500000
+	rnd := rand.New(rand.NewPCG(1, 1))
+	kept := map[AttrID]uint32{}
+	before := map[AttrID][]byte{}
+	for i := range uint32(n) {
+		id, _ := a.Intern(numbered(i))
+		if rnd.IntN(40) == 0 || i < n/8 && i%2 == 0 {
+			kept[id] = i
+			before[id], _ = a.Bytes(id)
+		}
+	}
+	full := a.sets.arena.Stats().ResidentWords
+	now := uint32(1)
+	for range 40 {
+		s := a.BeginSweep()
+		for id := range kept {
+			s.Mark(id)
+		}
+		s.End(true, now, now-1)
+		if now == 3 {
+			for id, i := range kept {
+				if !bytes.Equal(before[id], numbered(i)) {
+					t.Fatal("bytes changed before they had rested")
+				}
+			}
+		}
+		now++
+	}
+	for id, i := range kept {
+		if b, ok := a.Bytes(id); !ok || !bytes.Equal(b, numbered(i)) {
+			t.Fatalf("set %d is %x, %v", i, b, ok)
+		}
+		if a.Find(numbered(i)) != id {
+			t.Fatalf("set %d is not found", i)
+		}
+	}
+	if left := a.sets.arena.Stats().ResidentWords; left > full/2 {
+		t.Errorf("%d words of %d are left for %d of %d sets", left, full, len(kept), n)
+	}
+}

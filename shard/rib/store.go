@@ -77,12 +77,15 @@ type stripe struct {
 	next  uint32 // local ids from here on were never used
 	free  []uint32
 	ended []endedString
+	moved []movedString // where strings were before
 	heap  *slab.Heap
 	size  uint64 // octets of live strings
 	_     [64]byte
 }
 
 type endedString struct{ local, at uint32 }
+
+type movedString struct{ ref, words, at uint32 }
 
 // newStore makes a store of at most maxIDs strings in an arena of its own.
 func newStore(name string, words, maxIDs uint32, maxWords uint64) *store {

@@ -1,6 +1,13 @@
 package rib
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"ribd/internal/slab"
+)
+
+// drainExtents is the extents of a stripe that a sweep empties.
+const drainExtents = 8
 
 // marks says which ids of a table are in use. Any goroutine may mark.
 type marks struct{ bits []atomic.Uint64 }
@@ -61,6 +68,7 @@ func (s *store) end(m *marks, mayEnd bool, now, rested uint32) (ended, freed int
 			ended++
 		}
 		freed += s.free(st, n, rested)
+		s.move(st, n, now)
 		st.mu.Unlock()
 	}
 	return ended, freed
@@ -77,5 +85,40 @@ func (s *store) free(st *stripe, n, rested uint32) (freed int) {
 		freed++
 	}
 	st.ended = append(st.ended[:0], st.ended[freed:]...)
+	gone := 0
+	for gone < len(st.moved) && st.moved[gone].at <= rested {
+		st.heap.Free(st.moved[gone].ref, st.moved[gone].words)
+		gone++
+	}
+	st.moved = append(st.moved[:0], st.moved[gone:]...)
 	return freed
+}
+
+// move copies the strings that lie in extents with many holes, so that these go
+// back once the old copies have rested: somebody may be reading them.
+func (s *store) move(st *stripe, n, now uint32) {
+	if len(st.moved) > 0 || st.heap.Drain(drainExtents) == 0 {
+		return
+	}
+	for range 1 + slab.ExtentWords*drainExtents/64 {
+		st.heap.Reclaim() // takes the holes out of the lists of what is free
+	}
+	for local := uint32(1); local < st.next; local++ {
+		id := local<<stripeBits | n
+		if s.entries.Load(id*s.words)&stateMask != stateLive {
+			continue
+		}
+		old := s.entries.Load(id*s.words + entryBytes)
+		if !st.heap.Sparse(old) {
+			continue
+		}
+		words := runWords(int(s.arena.Load(old)))
+		ref, ok := st.heap.Alloc(words)
+		if !ok {
+			return
+		}
+		copy(s.arena.Words(ref, words), s.arena.Words(old, words))
+		s.entries.Store(id*s.words+entryBytes, ref)
+		st.moved = append(st.moved, movedString{old, words, now})
+	}
 }
