@@ -189,7 +189,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 
 func TestClientsThatStopReadingAreFreed(t *testing.T) {
 	b, _ := many(t, 30_000)
-	s := b.serve(func(o *Options) { o.WriteTimeout = 300 * time.Millisecond; o.ReadTimeout = 300 * time.Millisecond })
+	s := b.serve(func(o *Options) { o.WriteTimeout = 3 * time.Second; o.ReadTimeout = 3 * time.Second })
 	before := runtime.NumGoroutine()
 	var m0, m1 runtime.MemStats
 	runtime.GC()
