@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -185,7 +186,7 @@ func TestUnixSocketIsForOwnerAndGroup(t *testing.T) {
 	if _, err := ListenUnix(path); err == nil || !strings.Contains(err.Error(), "another server") {
 		t.Errorf("a second server on the socket: %v", err)
 	}
-	tr := &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }, DisableKeepAlives: true}
+	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }, DisableKeepAlives: true}
 	r, err := (&http.Client{Transport: tr}).Post("http://anything/api/v1/load", "application/json", strings.NewReader(`{"file":"/x"}`))
 	if err != nil {
 		t.Fatal(err)

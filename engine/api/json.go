@@ -3,7 +3,6 @@ package api
 import (
 	"net/netip"
 	"strconv"
-	"time"
 	"unicode/utf8"
 )
 
@@ -91,17 +90,6 @@ func appendHex(dst, b []byte) []byte {
 	return append(dst, '"')
 }
 
-// appendTime appends t in quotes as RFC 3339 in UTC to the microsecond, or null
-// for the zero time.
-func appendTime(dst []byte, t time.Time) []byte {
-	if t.IsZero() {
-		return append(dst, "null"...)
-	}
-	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.999999Z")
-	return append(dst, '"')
-}
-
 // appendUnix appends seconds since 1970 in quotes as RFC 3339 in UTC. The civil
 // date is worked out here (Howard Hinnant's days algorithm), since time.Time
 // costs five times as much and every path of every answer has such a field.
@@ -128,23 +116,4 @@ func appendUnix(dst []byte, sec uint32) []byte {
 		byte('0'+m/10), byte('0'+m%10), '-', byte('0'+d/10), byte('0'+d%10), 'T',
 		byte('0'+h/10), byte('0'+h%10), ':', byte('0'+mi/10), byte('0'+mi%10), ':',
 		byte('0'+s/10), byte('0'+s%10), 'Z', '"')
-}
-
-// appendFixed appends a number with at most three digits after the point.
-func appendFixed(dst []byte, v float64) []byte {
-	if v != v || v > 1e18 || v < -1e18 {
-		return append(dst, '0')
-	}
-	n := len(dst)
-	dst = strconv.AppendFloat(dst, v, 'f', 3, 64)
-	for dst[len(dst)-1] == '0' {
-		dst = dst[:len(dst)-1]
-	}
-	if dst[len(dst)-1] == '.' {
-		dst = dst[:len(dst)-1]
-	}
-	if len(dst) == n {
-		dst = append(dst, '0')
-	}
-	return dst
 }

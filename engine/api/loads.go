@@ -100,20 +100,24 @@ func (c *call) loadFile() *problem {
 
 // loadList is GET loads.
 func (c *call) loadList() *problem {
-	if _, p := c.accept(typeJSON); p != nil {
+	media, p := c.accept(typeJSON, typeNDJSON)
+	if p != nil {
 		return p
 	}
 	var all []apiv1.Load
 	if c.s.opts.Loads != nil {
 		all = c.s.opts.Loads.List()
 	}
-	list, next, p := pageOf(c, all, func(l *apiv1.Load) string { return l.ID })
+	list, next, p := pageOf(c, media, all, func(l *apiv1.Load) string { return l.ID })
 	if p != nil {
 		return p
 	}
 	out := apiv1.Loads{Loads: make([]apiv1.Load, len(list)), Next: next}
 	for i := range list {
 		out.Loads[i] = wholeLoad(list[i])
+	}
+	if media == typeNDJSON {
+		return marshalLines(c, out.Loads)
 	}
 	return c.marshal(200, &out)
 }

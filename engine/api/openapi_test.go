@@ -68,6 +68,18 @@ func TestDescriptionNamesEveryEndpoint(t *testing.T) {
 	}
 }
 
+// getURIs ask every endpoint that is read, for good answers and bad ones.
+var getURIs = []string{
+	"/api/v1/lookup/10.1.2.3", "/api/v1/lookup/2001:db8:1::1", "/api/v1/lookup/2001::", "/api/v1/lookup/x", "/api/v1/lookup/10.0.0.1?peer=9.9.9.9",
+	"/api/v1/lookup/10.0.0.1?rpki=valid", "/api/v1/lookup/10.0.0.1?at=1", "/api/v1/lookup/10.1.2.3?fields=as_path",
+	"/api/v1/attributes/x", "/api/v1/attributes/99999999",
+	"/api/v1/routes", "/api/v1/routes?limit=1", "/api/v1/routes?filtered=any", "/api/v1/routes?limit=x", "/api/v1/routes?peer=9.9.9.9", "/api/v1/routes?rpki=valid", "/api/v1/routes?at=1",
+	"/api/v1/routes/count", "/api/v1/routes/count?x=1", "/api/v1/peers", "/api/v1/peers?limit=1", "/api/v1/peers?x=1", "/api/v1/peers/192.0.2.1", "/api/v1/peers/9.9.9.9", "/api/v1/peers/zz",
+	"/api/v1/loads", "/api/v1/loads/1", "/api/v1/loads/9", "/api/v1/stats", "/metrics", "/healthz", "/readyz", "/openapi.yaml", "/",
+	"/api/v1/paths", "/api/v1/flowspec", "/api/v1/flowspec/1", "/api/v1/mitigations", "/api/v1/mitigations/audit", "/api/v1/mitigations/1",
+	"/api/v1/diff", "/api/v1/stream", "/api/v1/snapshot.mrt", "/api/v1/snapshot.mrt.gz", "/api/v1/snapshot.mrt.zst",
+}
+
 func TestAnswersAreAsDescribed(t *testing.T) {
 	doc := description(t)
 	text := func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
@@ -119,16 +131,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		}
 		return code, answer
 	}
-	for _, uri := range []string{
-		"/api/v1/lookup/10.1.2.3", "/api/v1/lookup/2001:db8:1::1", "/api/v1/lookup/2001::", "/api/v1/lookup/x", "/api/v1/lookup/10.0.0.1?peer=9.9.9.9",
-		"/api/v1/lookup/10.0.0.1?rpki=valid", "/api/v1/lookup/10.0.0.1?at=1", "/api/v1/lookup/10.1.2.3?fields=as_path",
-		"/api/v1/attributes/" + itoa(l.Paths[0].AttrsID), "/api/v1/attributes/x", "/api/v1/attributes/99999999",
-		"/api/v1/routes", "/api/v1/routes?limit=1", "/api/v1/routes?filtered=any", "/api/v1/routes?limit=x", "/api/v1/routes?peer=9.9.9.9", "/api/v1/routes?rpki=valid", "/api/v1/routes?at=1",
-		"/api/v1/routes/count", "/api/v1/routes/count?x=1", "/api/v1/peers", "/api/v1/peers?limit=1", "/api/v1/peers?x=1", "/api/v1/peers/192.0.2.1", "/api/v1/peers/9.9.9.9", "/api/v1/peers/zz",
-		"/api/v1/loads", "/api/v1/loads/1", "/api/v1/loads/9", "/api/v1/stats", "/metrics", "/healthz", "/readyz", "/openapi.yaml", "/",
-		"/api/v1/paths", "/api/v1/flowspec", "/api/v1/flowspec/1", "/api/v1/mitigations", "/api/v1/mitigations/audit", "/api/v1/mitigations/1",
-		"/api/v1/diff", "/api/v1/stream", "/api/v1/snapshot.mrt", "/api/v1/snapshot.mrt.gz", "/api/v1/snapshot.mrt.zst",
-	} {
+	for _, uri := range append(getURIs, "/api/v1/attributes/"+itoa(l.Paths[0].AttrsID)) {
 		check("GET", uri, "")
 		check("GET", uri, "", "Accept", "image/png")
 		check("PUT", uri, "")
@@ -151,6 +154,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	each(lookup, body)
 	_, body = check("GET", "/api/v1/routes?filtered=any", "", "Accept", typeNDJSON)
 	each(route, body)
+	_, body = check("GET", "/api/v1/peers", "", "Accept", typeNDJSON)
+	each(doc.Components.Schemas["Peer"].Value, body)
+	_, body = check("GET", "/api/v1/loads", "", "Accept", typeNDJSON)
+	each(doc.Components.Schemas["Load"].Value, body)
 	check("POST", "/api/v1/lookup", `["10.1.2.3"]`, "Content-Type", "application/json")
 	check("POST", "/api/v1/lookup?family=ipv4-unicast", "\x0a\x01\x02\x03", "Content-Type", typeOctets)
 	check("POST", "/api/v1/lookup", "x", "Content-Type", "image/png")

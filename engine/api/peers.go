@@ -57,12 +57,15 @@ func (s *Server) sortedPeers() []shard.PeerStatus {
 }
 
 // pageOf cuts a page out of a list whose items have ids: those after the cursor.
-func pageOf[T any](c *call, list []T, id func(*T) string) (page []T, next *string, p *problem) {
+// As lines, a page has no limit unless one is given.
+func pageOf[T any](c *call, media string, list []T, id func(*T) string) (page []T, next *string, p *problem) {
 	limit, p := c.limit()
-	if p != nil {
+	switch {
+	case p != nil:
 		return nil, nil, p
-	}
-	if limit < 0 {
+	case limit < 0 && media == typeNDJSON:
+		limit = len(list)
+	case limit < 0:
 		limit = defaultLimit
 	}
 	if v := c.q.get(pCursor); v != nil {
@@ -91,18 +94,36 @@ func (c *call) marshal(status int, v any) *problem {
 	return nil
 }
 
+// marshalLines answers a list with one item a line.
+func marshalLines[T any](c *call, list []T) *problem {
+	var b []byte
+	for i := range list {
+		j, err := json.Marshal(&list[i])
+		if err != nil {
+			panic("BUG: api: " + err.Error())
+		}
+		b = append(append(b, j...), '\n')
+	}
+	c.answer(typeNDJSON, b)
+	return nil
+}
+
 // peerList is GET peers.
 func (c *call) peerList() *problem {
-	if _, p := c.accept(typeJSON); p != nil {
+	media, p := c.accept(typeJSON, typeNDJSON)
+	if p != nil {
 		return p
 	}
-	list, next, p := pageOf(c, c.s.sortedPeers(), func(s *shard.PeerStatus) string { return s.Info.ID })
+	list, next, p := pageOf(c, media, c.s.sortedPeers(), func(s *shard.PeerStatus) string { return s.Info.ID })
 	if p != nil {
 		return p
 	}
 	out := apiv1.Peers{Peers: make([]apiv1.Peer, len(list)), Next: next}
 	for i := range list {
 		out.Peers[i] = peerShape(&list[i])
+	}
+	if media == typeNDJSON {
+		return marshalLines(c, out.Peers)
 	}
 	return c.marshal(200, &out)
 }

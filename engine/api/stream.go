@@ -187,7 +187,6 @@ func (c *call) encoding() string {
 type page struct {
 	pieces [][]byte
 	packed int // pieces from here on are s2 blocks
-	cur    []byte
 	size   int
 }
 
