@@ -13,6 +13,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"ribd/internal/golden"
+	"ribd/internal/invariants"
 	"ribd/internal/slab"
 )
 
@@ -153,7 +154,7 @@ func (t *table) drawAddresses(v4 bool) {
 }
 
 func TestRealTableAgreesWithBart(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || invariants.Enabled {
 		t.Skip("builds two full tables")
 	}
 	for _, v4 := range []bool{true, false} {

@@ -41,6 +41,7 @@ type HandleHeap struct {
 	extents [][]granule // by extent of the arena; nil: of another heap
 	avail   [129]uint32 // first granule with room, by prefix length; 0: none
 	live    int
+	emptied int // granules since the last Trim
 
 	queue   []uint32 // retired, in order, from head on
 	head    int
@@ -154,6 +155,7 @@ func (h *HandleHeap) Free(handle uint32) {
 	if g.used == 0 {
 		h.unlink(n, id, g)
 		h.heap.Free(id<<granuleBits, granuleWords)
+		h.emptied++
 	}
 }
 
@@ -192,7 +194,10 @@ func (h *HandleHeap) Reclaim() {
 			h.head = 0
 		}
 	}
-	h.heap.Drain(8)
+	if h.emptied >= granulesPerExtent {
+		h.emptied = 0
+		h.heap.Trim()
+	}
 	h.heap.Reclaim()
 }
 

@@ -384,3 +384,44 @@ func TestImageAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestHandlesGiveMemoryBack has handles of all lengths come and go, and then
+// only a few stay.
+func TestHandlesGiveMemoryBack(t *testing.T) {
+	a, d := slab.NewArena("handles", 1<<22), slab.NewDomain()
+	defer a.Close()
+	h := NewHandleHeap(NewHandles(a), d)
+	var list []uint32
+	for i := range 400000 {
+		x, ok := h.Alloc(uint8(i%129), uint32(i))
+		if !ok {
+			t.Fatal("no memory")
+		}
+		list = append(list, x)
+	}
+	full := a.Stats().ResidentWords
+	for i, x := range list {
+		if got := h.handles.Load(x); got != uint32(i) {
+			t.Fatalf("handle %#x has %d, want %d", x, got, i)
+		}
+		if i >= 1000 {
+			h.Retire(x)
+		}
+		if i%1000 == 0 {
+			h.Publish(d.Advance())
+			h.Reclaim()
+		}
+	}
+	h.Publish(d.Advance())
+	for range 10 {
+		h.Reclaim()
+	}
+	if got := a.Stats().ResidentWords; h.Live() != 1000 || got*2 > full {
+		t.Errorf("%d handles hold %d words, all of them held %d", h.Live(), got, full)
+	}
+	for i, x := range list[:1000] {
+		if h.handles.Load(x) != uint32(i) || h.handles.Len(x) != uint8(i%129) {
+			t.Fatalf("handle %#x has changed", x)
+		}
+	}
+}

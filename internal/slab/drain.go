@@ -50,6 +50,24 @@ func (h *Heap) Drain(maxExtents int) int {
 	return p.draining
 }
 
+// Trim gives extents back that hold nothing at all, in the course of the next
+// calls of Reclaim: Drain for owners that cannot move their runs.
+func (h *Heap) Trim() {
+	p := &h.purge
+	if p.active || p.draining > 0 {
+		return
+	}
+	for _, e := range h.extents {
+		if h.arena.live[e] == 0 && e != h.newest() && e != h.vault.base>>extentBits {
+			h.arena.drain[e] = true
+			p.draining++
+		}
+	}
+	if p.draining > 0 {
+		p.active, p.class, p.aside = true, -1, 0
+	}
+}
+
 // newest is the extent that still has words never used, or 0.
 func (h *Heap) newest() uint32 {
 	if h.bump == h.end {

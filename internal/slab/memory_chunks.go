@@ -1,4 +1,4 @@
-//go:build !(linux || darwin || freebsd) || race || invariants
+//go:build !(linux || darwin) || race || invariants
 
 package slab
 
