@@ -8,6 +8,7 @@ HTTP      ?= 127.0.0.1:8080
 FUZZTIME  ?= 10s
 PKGS      ?= ./...
 TESTFLAGS ?=
+BENCHFLAGS ?= --baseline bench/baseline/linux-amd64-2.json
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 LDFLAGS   := -X main.version=$(VERSION)
 
@@ -49,11 +50,12 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 
 .PHONY: bench
 bench: build ## measure, beside the best that others have, in one run
-	$(BIN)/ribbench all
+	$(BIN)/ribbench all --ribd $(BIN)/ribd $(BENCHFLAGS)
 
 .PHONY: bench-smoke
 bench-smoke: build ## run every benchmark once, to see that it runs
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short -timeout 15m $(PKGS)
+	$(BIN)/ribbench all --smoke --ribd $(BIN)/ribd
 
 .PHONY: peers
 peers: ## install the real routers and readers that tests compare with (apt-get, go, pip)
