@@ -6,6 +6,7 @@ import "ribd/shard/rib"
 type localPeer struct {
 	marks      uint64 // generation of its routes, a bit a family
 	refreshing uint64 // families between Refresh and EndRefresh
+	fresh      uint64 // of these, families that had no route when it began
 	deltas     []*famDelta
 }
 
@@ -15,6 +16,7 @@ type famDelta struct {
 	fam                                    uint8
 	listed                                 bool
 	prefixes, paths, best, filtered, stale int64
+	published                              int64 // paths, up to the last publish
 }
 
 func (s *shard) peer(n rib.PeerNum) *localPeer {
@@ -58,9 +60,20 @@ func (s *shard) flushCounts() {
 			c.filtered.Add(d.filtered)
 			c.stale.Add(d.stale)
 		}
+		d.published += d.paths
 		d.prefixes, d.paths, d.best, d.filtered, d.stale = 0, 0, 0, 0, 0
 	}
 	s.counts = s.counts[:0]
+}
+
+// none says whether a peer has no route of a family in this shard.
+func (s *shard) none(n rib.PeerNum, fam uint8) bool {
+	p := s.peer(n)
+	if int(fam) >= len(p.deltas) || p.deltas[fam] == nil {
+		return true
+	}
+	d := p.deltas[fam]
+	return d.published+d.paths == 0
 }
 
 // refresh begins a generation of a peer's routes of a family.
@@ -76,12 +89,17 @@ func (s *shard) refresh(n rib.PeerNum, fam uint8) {
 	bit := uint64(1) << fam
 	if p.refreshing&bit != 0 {
 		// Begun again before its end: what came in between is old now.
+		p.fresh &^= bit
 		s.jobs = append(s.jobs, &job{kind: jobMark, peer: n, fam: fam, mark: p.marks&bit == 0})
 		s.runJob(len(s.jobs) - 1)
 		return
 	}
 	p.marks ^= bit
 	p.refreshing |= bit
+	p.fresh &^= bit
+	if s.none(n, fam) {
+		p.fresh |= bit
+	}
 }
 
 // endRefresh takes away, in the background, what was not announced since.
@@ -92,6 +110,9 @@ func (s *shard) endRefresh(n rib.PeerNum, fam uint8) {
 		return
 	}
 	p.refreshing &^= bit
+	if p.fresh&bit != 0 {
+		return // a first dump: all there is has come since
+	}
 	s.jobs = append(s.jobs, &job{kind: jobRefresh, peer: n, fam: fam, mark: p.marks&bit != 0})
 }
 
