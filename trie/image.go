@@ -75,16 +75,14 @@ func (m *Image4) LookupBatch(as []uint32, out []uint32) {
 }
 
 func (m *Image4) lookupLanes(as, out *[lanes]uint32) {
-	var at [lanes]unsafe.Pointer // a node, and then a word of it
+	var at [lanes]unsafe.Pointer // words
 	root, nodes := &m.root, m.nodes
 	for i, a := range as {
-		x := root.Load(a >> 16)
-		out[i] = x
-		at[i] = nodes.Pointer(x &^ childBit)
+		out[i] = root.Load(a >> 16)
 	}
-	for i, a := range as {
-		if out[i]&childBit != 0 {
-			at[i] = runWord(at[i], a>>8)
+	for i, x := range out {
+		if x&childBit != 0 {
+			at[i] = runWord(nodes.Pointer(x&^childBit), as[i]>>8)
 		}
 	}
 	for i, x := range out {
