@@ -51,11 +51,14 @@ func TestPacking(t *testing.T) {
 
 func checkPacking(t *testing.T, r *rand.Rand, name string, f Family, s Session, o SendOptions) {
 	t.Helper()
-	m := route(r)
-	if f.AFI() != afiIPv4 {
-		m[AttrNextHop] = hop6
+	var attrs []byte
+	for attrs == nil || len(attrs) > 2000 { // longer ones may not fit, with an AS4_PATH beside
+		m := route(r)
+		if f.AFI() != afiIPv4 {
+			m[AttrNextHop] = hop6
+		}
+		attrs = canonicalOf(m)
 	}
-	attrs := canonicalOf(m)
 	e := NewEncoder(o)
 	if err := e.Announce(f, attrs); err != nil {
 		t.Fatalf("%s: %v", name, err)
