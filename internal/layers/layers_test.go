@@ -29,7 +29,7 @@ var house = []layer{
 		"engine/session", "engine/policy", "engine/rpki", "engine/adjout", "engine/mitigate", "engine/bmp",
 		"engine/mrt", "engine/export", "engine/store", "engine/api",
 	}},
-	{5, []string{"engine/config", "engine/fsm", "engine/metrics", "engine/api/apiv1", "engine/api/ui"}},
+	{5, []string{"engine/config", "engine/fsm", "engine/ingest", "engine/metrics", "engine/api/apiv1", "engine/api/ui"}},
 	{4, []string{"shard"}},
 	{3, []string{"shard/rib"}},
 	{2, []string{"wire/flowspec", "wire/bmp", "wire/mrt", "wire/rtr"}},
