@@ -16,6 +16,9 @@ type Config struct {
 	AS uint32
 	// RouterID is this router's BGP identifier, invalid where none is set.
 	RouterID netip.Addr
+	// ClusterID is this route reflector's cluster (RFC 4456); the router id
+	// unless set.
+	ClusterID netip.Addr
 	// Shards is the number of shards, 0 for one a core that Go may use.
 	Shards int
 	// MemoryLimit is the limit of all memory in octets, slabs included; 0 is
@@ -37,11 +40,13 @@ type Config struct {
 	Guards       Guards
 	Blackhole    Blackhole
 
-	set   []setKey  // what the file sets, in its order
-	named []fileRef // files that the file names
+	set    []setKey  // what the file sets, in its order
+	named  []fileRef // files that the file names
+	values []value   // all that the file says, key by key
 }
 
-// setKey is a key of the first level that the file sets, with its position.
+// setKey is a key of the first level, or one of a peer that only later builds
+// carry out, that the file sets, with its position.
 type setKey struct {
 	key       string
 	line, col int
@@ -111,33 +116,38 @@ type Dump struct {
 // PeerSettings is what a peer may inherit from its group and from
 // peer_defaults.
 type PeerSettings struct {
-	AS               ASSet
-	LocalAS          LocalAS
-	LocalAddress     netip.Addr
-	Port             uint16
-	Mode             Mode
-	HoldTime         time.Duration
-	SendHoldTime     time.Duration // RFC 9687, 0 is off
-	Families         []wire.Family
-	AddPath          AddPath
-	ExtendedMessages bool
-	ExtendedNextHop  bool
-	GracefulRestart  GracefulRestart
-	LocalRole        SessionRole
-	RoleStrict       bool
-	MD5File          string
-	TTLSecurity      uint8 // hops, RFC 5082; 0 is off
-	Multihop         uint8 // the TTL to send with; 0 is off
-	MaxPrefixes      map[wire.Family]MaxPrefixes
-	EnforceFirstAS   bool
-	AllowOwnAS       uint8
-	RemovePrivateAS  bool
-	NextHop          NextHop
-	RouteServer      bool // route_server_client
-	RouteReflector   bool // route_reflector_client
-	RejectASSets     bool // RFC 9774
-	FlowSpec         FlowSpecValidation
-	Import, Export   string // a policy's name, accept-all, reject-all, or "" for the default of RFC 8212
+	AS           ASSet
+	LocalAS      LocalAS
+	LocalAddress netip.Addr
+	Port         uint16
+	Mode         Mode
+	HoldTime     time.Duration
+	SendHoldTime time.Duration // RFC 9687, 0 is off
+	ConnectRetry time.Duration // between attempts to connect, before jitter and back-off
+	DelayOpen    time.Duration // before our OPEN, 0 is off (RFC 4271 section 8.1.1)
+	// AdvertisementInterval is the least time between two rounds of changes to
+	// this peer (RFC 4271 section 9.2.1.1), 0 is off.
+	AdvertisementInterval time.Duration
+	Families              []wire.Family
+	AddPath               AddPath
+	ExtendedMessages      bool
+	ExtendedNextHop       bool
+	GracefulRestart       GracefulRestart
+	LocalRole             SessionRole
+	RoleStrict            bool
+	MD5File               string
+	TTLSecurity           uint8 // hops, RFC 5082; 0 is off
+	Multihop              uint8 // the TTL to send with; 0 is off
+	MaxPrefixes           map[wire.Family]MaxPrefixes
+	EnforceFirstAS        bool
+	AllowOwnAS            uint8
+	RemovePrivateAS       bool
+	NextHop               NextHop
+	RouteServer           bool // route_server_client
+	RouteReflector        bool // route_reflector_client
+	RejectASSets          bool // RFC 9774
+	FlowSpec              FlowSpecValidation
+	Import, Export        string // a policy's name, accept-all, reject-all, or "" for the default of RFC 8212
 }
 
 // Peer is one configured peer or range of peers.
@@ -272,6 +282,7 @@ func defaultPeer() PeerSettings {
 		Port:             179,
 		HoldTime:         90 * time.Second,
 		SendHoldTime:     8 * time.Minute,
+		ConnectRetry:     120 * time.Second,
 		Families:         []wire.Family{wire.IPv4Unicast, wire.IPv6Unicast},
 		AddPath:          AddPath{Receive: true},
 		ExtendedMessages: true,

@@ -103,15 +103,15 @@ func TestKeysThatThisBuildDoesNotCarryOutAreNamed(t *testing.T) {
 	for _, p := range example(t).NotYet() {
 		key, _, _ := strings.Cut(p.Text, " ")
 		got = append(got, key)
-		if p.Line == 0 || p.Col != 1 || !strings.HasSuffix(p.File, "config-example.yaml") {
+		if p.Line == 0 || (p.Col == 1) == (key == "flowspec_validation") || !strings.HasSuffix(p.File, "config-example.yaml") {
 			t.Errorf("%s: no position: %+v", key, p)
 		}
 	}
-	want := []string{"bgp", "persist", "peer_defaults", "groups", "peers", "policies", "prefix_sets", "guards", "blackhole"}
+	want := []string{"flowspec_validation", "guards", "blackhole"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	c, err := Parse("x.yaml", []byte("as: 64512\nshards: 2\npeers: []\nguards:\nhttp: {listen: [\":0\"]}\n"))
+	c, err := Parse("x.yaml", []byte("as: 64512\nshards: 2\npeers: []\nguards:\nblackhole: {}\nhttp: {listen: [\":0\"]}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ func (s section) words() []string { return s.keys }
 
 // settingKeys are the keys that a peer may inherit.
 var settingKeys = []string{
-	"as", "local_as", "local_address", "port", "mode", "hold_time", "send_hold_time", "families", "add_path",
+	"as", "local_as", "local_address", "port", "mode", "hold_time", "send_hold_time", "connect_retry", "delay_open",
+	"advertisement_interval", "families", "add_path",
 	"extended_messages", "extended_next_hop", "graceful_restart", "local_role", "role_strict", "md5_file",
 	"ttl_security", "multihop", "max_prefixes", "enforce_first_as", "allow_own_as", "remove_private_as", "next_hop",
 	"route_server_client", "route_reflector_client", "reject_as_sets", "flowspec_validation", "import", "export",
@@ -23,7 +24,7 @@ var settingKeys = []string{
 // sections holds the keys of every mapping, by a short name.
 var sections = map[string]section{
 	"": {"the top of the file", []string{
-		"as", "router_id", "shards", "memory_limit", "log", "shutdown", "http", "bgp", "load", "persist",
+		"as", "router_id", "cluster_id", "shards", "memory_limit", "log", "shutdown", "http", "bgp", "load", "persist",
 		"peer_defaults", "groups", "peers", "policies", "prefix_sets", "guards", "blackhole",
 	}},
 	"log":      {"log", []string{"level", "format"}},
@@ -67,15 +68,9 @@ func homes(key string) []string {
 	return in
 }
 
-// later names what brings the top-level keys that this build only checks.
+// later names what brings the keys that this build only checks.
 var later = map[string]string{
-	"bgp":           "BGP sessions",
-	"persist":       "state that survives a restart",
-	"peer_defaults": "BGP sessions",
-	"groups":        "BGP sessions",
-	"peers":         "BGP sessions",
-	"policies":      "policies",
-	"prefix_sets":   "policies",
-	"guards":        "originated routes and rules",
-	"blackhole":     "originated routes and rules",
+	"flowspec_validation": "validation of Flow Spec rules",
+	"guards":              "originated routes and rules",
+	"blackhole":           "originated routes and rules",
 }

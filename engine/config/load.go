@@ -51,6 +51,7 @@ func Parse(name string, src []byte) (*Config, error) {
 	if body != nil {
 		ast.Walk(d, body)
 		d.top(body)
+		d.flatten(body, "", 0)
 	}
 	if len(d.problems) > 0 {
 		d.problems.sort()
@@ -87,6 +88,9 @@ func (d *decoder) top(n ast.Node) {
 	}
 	if t.addr("router_id", &c.RouterID) && (!c.RouterID.Is4() || c.RouterID.IsUnspecified()) {
 		d.errorf(t.keys["router_id"].value, "router_id is four octets written as an IPv4 address, and not 0.0.0.0")
+	}
+	if t.addr("cluster_id", &c.ClusterID) && (!c.ClusterID.Is4() || c.ClusterID.IsUnspecified()) {
+		d.errorf(t.keys["cluster_id"].value, "cluster_id is four octets written as an IPv4 address, and not 0.0.0.0")
 	}
 	number(t, "shards", 0, 256, &c.Shards)
 	t.size("memory_limit", minMemory, &c.MemoryLimit)

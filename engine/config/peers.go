@@ -152,6 +152,9 @@ func (d *decoder) settings(t table, s *PeerSettings) {
 		d.errorf(t.keys["hold_time"].value, "%s.hold_time is 0s (off) or at least 3s (RFC 4271)", t.path)
 	}
 	t.duration("send_hold_time", 0, maxHold, time.Second, &s.SendHoldTime)
+	t.duration("connect_retry", time.Second, time.Hour, time.Second, &s.ConnectRetry)
+	t.duration("delay_open", 0, 10*time.Minute, time.Second, &s.DelayOpen)
+	t.duration("advertisement_interval", 0, 10*time.Minute, time.Millisecond, &s.AdvertisementInterval)
 	if t.has("families") {
 		s.Families = d.families(t, "families")
 	}
@@ -176,7 +179,10 @@ func (d *decoder) settings(t table, s *PeerSettings) {
 	t.boolean("route_server_client", &s.RouteServer)
 	t.boolean("route_reflector_client", &s.RouteReflector)
 	t.boolean("reject_as_sets", &s.RejectASSets)
-	enum(t, "flowspec_validation", flowSpecValidations, &s.FlowSpec)
+	if enum(t, "flowspec_validation", flowSpecValidations, &s.FlowSpec) && s.FlowSpec != FlowSpecOff {
+		line, col := position(t.keys["flowspec_validation"].key)
+		d.cfg.set = append(d.cfg.set, setKey{"flowspec_validation", line, col})
+	}
 	d.policyName(t, "import", &s.Import)
 	d.policyName(t, "export", &s.Export)
 }
