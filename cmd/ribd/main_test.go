@@ -234,10 +234,10 @@ func TestCheckNamesFileLineAndColumn(t *testing.T) {
 	if code != 1 || out != "" || errs != want {
 		t.Errorf("exit code %d\ngot  %s%s\nwant %s", code, out, errs, want)
 	}
-	good := write("good.yaml", "load: [{file: gone.mrt}]\npersist: {dir: state}\n")
+	good := write("good.yaml", "load: [{file: gone.mrt}]\nguards: {max_ttl: 1h}\n")
 	code, out, errs = command(t, "check", good)
 	want = good + ":1:15: warning: load[0].file: no file " + filepath.Join(dir, "gone.mrt") + "\n" +
-		good + ":2:1: warning: persist is checked but not carried out by this build: it has no state that survives a restart\n"
+		good + ":2:1: warning: guards is checked but not carried out by this build: it has no originated routes and rules\n"
 	if code != 0 || out != good+": good\n" || errs != want {
 		t.Errorf("exit code %d\ngot  %s%s\nwant %s", code, out, errs, want)
 	}
@@ -245,7 +245,7 @@ func TestCheckNamesFileLineAndColumn(t *testing.T) {
 		t.Errorf("a missing file: %d %s", code, errs)
 	}
 	code, _, errs = command(t, "serve", "--config", good, "--http", "127.0.0.1:0")
-	if code != 1 || !strings.Contains(errs, good+":2:1: persist is checked but not carried out") {
+	if code != 1 || !strings.Contains(errs, good+":2:1: guards is checked but not carried out") {
 		t.Errorf("serve: %d %s", code, errs)
 	}
 }
