@@ -140,6 +140,7 @@ func TestFollowersRebuildTheTable(t *testing.T) {
 		}
 	}
 	w.f.Flush()
+	w.settleJudging()
 	w.r.Sync()
 	for _, c := range []*copyOf{quick, lazy, slow} {
 		c.take(t, w.r, 1<<30)

@@ -16,9 +16,14 @@ const (
 type job struct {
 	kind  jobKind
 	peers rib.PeerSet // jobDown
-	peer  rib.PeerNum // jobRefresh, jobMark
-	fam   uint8       // of jobRefresh and jobMark
+	peer  rib.PeerNum // jobRefresh, jobMark, jobStale
+	fam   uint8       // of these
 	mark  bool        // what stays, or what is set
+
+	stale   rib.Stale // jobStale
+	each    func(rib.AttrID) (rib.AttrID, bool)
+	filters map[rib.PeerNum]rib.Filter // jobJudge
+	waiter  *waiter
 
 	begun bool
 	table int // position
@@ -33,6 +38,8 @@ const (
 	jobDown    jobKind = iota // takes away the paths of peers that are down
 	jobRefresh                // takes away what was not announced again
 	jobMark                   // sets the generation bit of all paths of a peer
+	jobStale                  // marks what was not announced again as stale
+	jobJudge                  // asks import policy again
 	jobCompact                // moves what lies in sparse memory
 )
 
@@ -66,19 +73,28 @@ func (s *shard) end(j *job) {
 		s.downOld = true
 		s.publish()
 		s.r.peers.swept(s.r, j.peers)
+	case jobJudge:
+		s.publish()
+		s.r.waiters.ready(j.waiter)
 	case jobCompact:
 		j.stage, j.table = 1, 0
 		s.jobs = append(s.jobs, j)
 	}
 }
 
+// ofFamily says whether a job is about the tables of one family.
+func (j *job) ofFamily() bool { return j.kind == jobRefresh || j.kind == jobMark || j.kind == jobStale }
+
 // scan goes on through the tables; done is true behind the last.
 func (s *shard) scan(j *job) (done bool) {
 	j.begun = true
+	if j.kind == jobJudge && len(j.filters) == 0 {
+		return true
+	}
 	budget := sliceScan
 	for ; j.table < len(s.tables); j.table, j.from = j.table+1, (jobKey{}) {
 		tb := s.tables[j.table]
-		if tb == nil || (j.kind == jobRefresh || j.kind == jobMark) && tb.info.index != j.fam {
+		if tb == nil || j.ofFamily() && tb.info.index != j.fam {
 			continue
 		}
 		if budget = s.scanTable(j, tb, budget); budget <= 0 {
@@ -103,7 +119,7 @@ func (s *shard) scanTable(j *job, tb *table, budget int) int {
 		}
 		budget--
 		j.from = jobKey{c.Key(), c.Len()}
-		if s.wanted(j, c.Value()) {
+		if s.wanted(j, tb, c.Key(), c.Len(), c.Value()) {
 			s.keys = append(s.keys, jobKey{c.Key(), c.Len()})
 		}
 	}
@@ -111,7 +127,7 @@ func (s *shard) scanTable(j *job, tb *table, budget int) int {
 		s.begin()
 		for _, at := range s.keys {
 			s.openAt(s.table(tb.info.id), at.k, at.n)
-			s.change(j)
+			s.change(j, at)
 			s.finish()
 		}
 		s.pending += len(s.keys)
@@ -123,19 +139,19 @@ func (s *shard) scanTable(j *job, tb *table, budget int) int {
 	return max(budget, 1)
 }
 
-func (s *shard) wanted(j *job, ref uint32) bool {
+func (s *shard) wanted(j *job, tb *table, k trie.Key, n uint8, ref uint32) bool {
 	switch j.kind {
 	case jobDown:
 		return s.r.read.Touches(ref, j.peers)
-	case jobRefresh:
+	case jobRefresh, jobMark, jobStale:
 		return s.r.read.Unmarked(ref, j.peer, j.mark)
-	case jobMark:
-		return s.r.read.Unmarked(ref, j.peer, j.mark)
+	case jobJudge:
+		return s.misjudged(j, tb, k, n, ref)
 	}
 	return s.editor.Sparse(ref)
 }
 
-func (s *shard) change(j *job) {
+func (s *shard) change(j *job, at jobKey) {
 	switch j.kind {
 	case jobDown:
 		s.editor.RemovePeers(j.peers, s.removed)
@@ -143,6 +159,15 @@ func (s *shard) change(j *job) {
 		s.editor.RemoveUnmarked(j.peer, j.mark, s.removed)
 	case jobMark:
 		s.editor.Mark(j.peer, j.mark)
+	case jobStale:
+		s.editor.Change(func(p *rib.Path, mark bool) bool {
+			return p.Peer != j.peer || mark == j.mark || s.age(j, p)
+		}, s.changed, s.removed)
+	case jobJudge:
+		s.editor.Change(func(p *rib.Path, _ bool) bool {
+			s.judge(j, s.open.t, at.k, at.n, p)
+			return true
+		}, s.changed, s.removed)
 	case jobCompact:
 		s.editor.Rewrite()
 	}
@@ -200,10 +225,11 @@ func (s *shard) finishJobs() {
 	}
 }
 
-// settleRefreshes does the refreshes that have ended, before anything else.
+// settleRefreshes does the refreshes that have ended, and the marking of stale
+// paths, before anything else.
 func (s *shard) settleRefreshes() {
 	for i := 0; i < len(s.jobs); {
-		if j := s.jobs[i]; j.kind == jobRefresh {
+		if j := s.jobs[i]; j.kind == jobRefresh || j.kind == jobStale {
 			s.runJob(i)
 		} else {
 			i++

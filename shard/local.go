@@ -79,7 +79,7 @@ func (s *shard) none(n rib.PeerNum, fam uint8) bool {
 // refresh begins a generation of a peer's routes of a family.
 func (s *shard) refresh(n rib.PeerNum, fam uint8) {
 	for i := 0; i < len(s.jobs); {
-		if j := s.jobs[i]; j.kind == jobRefresh && j.peer == n && j.fam == fam {
+		if j := s.jobs[i]; (j.kind == jobRefresh || j.kind == jobStale) && j.peer == n && j.fam == fam {
 			s.runJob(i) // the bit is needed again
 		} else {
 			i++

@@ -25,6 +25,8 @@ type attrSpec struct {
 	community  uint32
 }
 
+const llgrStale = 0xffff0006
+
 func attr(dst []byte, flags, typ byte, v ...byte) []byte {
 	return append(append(dst, flags, typ, byte(len(v))), v...)
 }
@@ -74,6 +76,9 @@ func randomSpec(rnd *rand.Rand) attrSpec {
 	for range rnd.IntN(4) {
 		a.path = append(a.path, 64500+rnd.Uint32N(3))
 	}
+	if a.community == 5 {
+		a.community = llgrStale
+	}
 	a.set = rnd.IntN(8) == 0
 	if rnd.IntN(2) == 0 {
 		a.med = int64(rnd.IntN(3))
@@ -103,6 +108,7 @@ type pathKey struct {
 type modelPath struct {
 	rib.Path
 	spec attrSpec
+	pre  *attrSpec // where PreAttrs is set
 	mark int
 }
 
@@ -198,7 +204,7 @@ func (m *model) best(ps []modelPath) modelPath {
 	}
 	least(func(p modelPath) int64 { return flag(!m.peers[p.Peer].Source.Live()) })
 	least(func(p modelPath) int64 { return flag(m.peers[p.Peer].Source != rib.SourceLocal) })
-	least(func(p modelPath) int64 { return flag(p.Stale == rib.StaleLLGR) })
+	least(func(p modelPath) int64 { return flag(p.Stale == rib.StaleLLGR || p.spec.community == llgrStale) })
 	least(func(p modelPath) int64 {
 		if p.spec.pref < 0 {
 			return -100
@@ -290,6 +296,14 @@ func (m *model) same(r *RIB, got []rib.Path, at prefixKey) error {
 		}
 		w := want[j].Path
 		w.Rank, w.Best, w.Reason = uint16(i+1), i == 0 && g.Filtered == rib.FilterNone, g.Reason
+		w.Attrs, w.PreAttrs = g.Attrs, g.PreAttrs // compared by their octets
+		if pre := want[j].pre; pre == nil && g.PreAttrs != 0 {
+			return fmt.Errorf("%v: path %d has attributes before policy %d", at, i, g.PreAttrs)
+		} else if pre != nil {
+			if b, ok := r.Attrs().Bytes(g.PreAttrs); !ok || string(b) != string(pre.canonical()) {
+				return fmt.Errorf("%v: path %d has attributes before policy %x, %v", at, i, b, ok)
+			}
+		}
 		if g != w {
 			return fmt.Errorf("%v: path %d is %+v, want %+v (of %+v)", at, i, g, w, want)
 		}

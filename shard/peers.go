@@ -134,6 +134,13 @@ func (s *shard) dropPeer(n rib.PeerNum) {
 	s.begin()
 	s.feed.peerDown(n)
 	for _, j := range s.jobs {
+		// Its number may come back before a job is over.
+		delete(j.filters, n)
+		if j.peer == n {
+			j.peer = rib.MaxPeers
+		}
+	}
+	for _, j := range s.jobs {
 		if j.kind == jobDown && !j.begun {
 			j.peers = j.peers.With(n)
 			return

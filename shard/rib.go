@@ -36,6 +36,8 @@ type RIB struct {
 	views viewTable
 	feed  followers
 
+	waiters waiters
+
 	opened time.Time
 	stop   chan struct{}
 	done   sync.WaitGroup
@@ -88,6 +90,7 @@ func (r *RIB) Close() {
 		r.done.Wait()
 		r.views.closeAll(r)
 		r.feed.closeAll()
+		r.waiters.closeAll()
 		r.attrs.Close()
 		r.raw.Close()
 		r.labels.Close()

@@ -54,6 +54,10 @@ type world struct {
 	fresh  map[[2]uint32]int // mark of a refresh that is open
 	turn   int
 	views  []heldModel
+
+	filters map[rib.PeerNum]*testFilter
+	judging []<-chan struct{}
+	specs   specTable
 }
 
 type heldModel struct {
@@ -82,19 +86,14 @@ func (w *world) peer() rib.PeerNum { return w.live[w.rnd.IntN(len(w.live))] }
 
 func (w *world) path() modelPath {
 	p := modelPath{spec: randomSpec(w.rnd), mark: w.turn}
-	id, ok := w.r.Attrs().Intern(p.spec.canonical())
-	if !ok {
-		w.t.Fatal("no id")
-	}
-	p.Attrs, p.Peer, p.Received = id, w.peer(), w.rnd.Uint32()
+	p.Peer, p.Received = w.peer(), w.rnd.Uint32()
 	if w.rnd.IntN(3) == 0 {
 		p.HasPathID, p.PathID = true, w.rnd.Uint32N(3)
 	}
-	if w.rnd.IntN(5) == 0 {
-		p.PreAttrs, _ = w.r.Attrs().Intern(randomSpec(w.rnd).canonical())
-		if p.PreAttrs == p.Attrs {
-			p.PreAttrs = 0
-		}
+	if w.rnd.IntN(5) == 0 && w.filters[p.Peer] == nil {
+		pre := p.spec
+		pre.pref = 7
+		p.pre = &pre
 	}
 	if w.rnd.IntN(5) == 0 {
 		p.Labels, _ = w.r.InternLabels([]byte{0, 0, byte(w.rnd.IntN(9))})
@@ -105,6 +104,7 @@ func (w *world) path() modelPath {
 	if w.rnd.IntN(6) == 0 {
 		p.Stale = rib.Stale(w.rnd.IntN(4))
 	}
+	w.intern(&p)
 	return p
 }
 
@@ -130,13 +130,14 @@ func (w *world) step() {
 	switch x := w.rnd.IntN(1000); {
 	case x < 550:
 		at, p := w.at(), w.path()
+		p = w.judged(at, p)
 		w.f.Announce(at.t, at.k, at.n, &p.Path)
 		w.m.announce(at, p)
 	case x < 600:
 		at := w.at()
 		paths := make([]rib.Path, 1+w.rnd.IntN(8))
 		for i := range paths {
-			p := w.path()
+			p := w.judged(at, w.path())
 			paths[i] = p.Path
 			w.m.announce(at, p)
 		}
@@ -156,6 +157,7 @@ func (w *world) step() {
 		i := w.rnd.IntN(len(w.live))
 		n := w.live[i]
 		w.live = append(w.live[:i], w.live[i+1:]...)
+		delete(w.filters, n)
 		w.r.DropPeer(n)
 		w.m.drop(func(_ prefixKey, p modelPath) bool { return p.Peer == n })
 		for k := range w.fresh {
@@ -163,10 +165,15 @@ func (w *world) step() {
 				delete(w.fresh, k)
 			}
 		}
-	case x < 975:
+	case x < 973:
 		w.refresh()
+	case x < 976:
+		w.age()
+	case x < 977:
+		w.rejudge()
 	case x < 985:
 		w.f.Flush()
+		w.settleJudging()
 		w.r.Sync()
 		v := w.r.View()
 		w.views = append(w.views, heldModel{v, w.m.clone()})
@@ -201,7 +208,9 @@ func (w *world) refresh() {
 }
 
 func newWorld(t *testing.T, seed uint64, o Options) *world {
-	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), r: open(t, o), m: newModel(), fresh: map[[2]uint32]int{}}
+	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), r: open(t, o), m: newModel(), fresh: map[[2]uint32]int{},
+		filters: map[rib.PeerNum]*testFilter{}}
+	w.specs.r = w.r
 	w.f = w.r.NewFan()
 	for _, f := range []wire.Family{wire.IPv4Multicast, wire.IPv6Multicast, wire.IPv4LabelledUnicast, wire.L2VPNEVPN, wire.IPv4Unicast, wire.IPv6Unicast} {
 		tb, ok := w.r.Table(f, 0)
@@ -239,6 +248,7 @@ func TestModel(t *testing.T) {
 			w.step()
 		}
 		w.f.Flush()
+		w.settleJudging()
 		w.r.Sync()
 		w.views = append(w.views, heldModel{w.r.View(), w.m})
 		for _, h := range w.views {
@@ -335,6 +345,12 @@ func (w *world) checkCounts() {
 				if r := w.m.ranked(paths); r[0].Filtered == rib.FilterNone && r[0].Peer == ps.Num {
 					want.Best++
 				}
+			}
+			if n := w.r.PrefixCount(ps.Num, c.Family); n != want.Prefixes {
+				w.t.Errorf("peer %d has %d prefixes of %v, want %d", ps.Num, n, c.Family, want.Prefixes)
+			}
+			if n := w.r.PathCount(ps.Num, c.Family); n != want.Paths {
+				w.t.Errorf("peer %d has %d paths of %v, want %d", ps.Num, n, c.Family, want.Paths)
 			}
 			if c != want {
 				w.t.Errorf("peer %d counts %+v, want %+v", ps.Num, c, want)

@@ -69,6 +69,8 @@ type shard struct {
 	jobs   []*job
 	keys   []jobKey // scratch of a slice of a job
 	since  int      // batches since the last slice
+	paths  [2]rib.Path
+	asked  rib.Path
 	idle   time.Time
 	retry  bool // memory is waiting to be reclaimed
 }

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -34,7 +35,7 @@ const maxFamilies = 64
 type directory struct {
 	mu       sync.Mutex
 	byKey    map[tableKey]rib.TableID
-	families []wire.Family
+	families atomic.Pointer[[]wire.Family] // by tableInfo.index; grows like list
 	list     atomic.Pointer[[]*tableInfo]
 	max      int
 }
@@ -47,6 +48,7 @@ type tableKey struct {
 func newDirectory(limit int) *directory {
 	d := &directory{byKey: map[tableKey]rib.TableID{}, max: limit}
 	d.list.Store(new([]*tableInfo))
+	d.families.Store(new([]wire.Family))
 	for _, f := range []wire.Family{wire.IPv4Unicast, wire.IPv6Unicast, wire.IPv4Multicast, wire.IPv6Multicast} {
 		d.table(f, 0)
 	}
@@ -90,17 +92,14 @@ func (d *directory) table(f wire.Family, rd uint64) (rib.TableID, bool) {
 	if len(list) >= d.max {
 		return 0, false
 	}
-	index := -1
-	for i, g := range d.families {
-		if g == f {
-			index = i
-		}
-	}
+	index := d.index(f)
 	if index < 0 {
-		if index = len(d.families); index == maxFamilies {
+		families := *d.families.Load()
+		if index = len(families); index == maxFamilies {
 			return 0, false
 		}
-		d.families = append(d.families, f)
+		families = append(families, f)
+		d.families.Store(&families)
 	}
 	info := &tableInfo{
 		id: rib.TableID(len(list)), family: f, rd: rd, hasRD: form == wire.FormVPN,
@@ -123,13 +122,14 @@ func (d *directory) table(f wire.Family, rd uint64) (rib.TableID, bool) {
 }
 
 func (d *directory) family(i int) (wire.Family, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if i < len(d.families) {
-		return d.families[i], true
+	if families := *d.families.Load(); i < len(families) {
+		return families[i], true
 	}
 	return 0, false
 }
+
+// index is the number of a family that has a table, else -1.
+func (d *directory) index(f wire.Family) int { return slices.Index(*d.families.Load(), f) }
 
 // Table returns the table of a family, and of a route distinguisher for VPN
 // families (rd is 0 for others), which it registers at first use. ok is false

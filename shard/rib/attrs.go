@@ -3,6 +3,7 @@ package rib
 import (
 	"encoding/binary"
 	"math"
+	"sync/atomic"
 
 	"ribd/wire"
 )
@@ -16,6 +17,7 @@ type Summary struct {
 	Origin                 uint8
 	HasLocalPref, HasMED   bool
 	HasNeighbor, HasOrigin bool // of NeighborAS and OriginAS: false for an empty path, HasOrigin for a final AS_SET
+	LLGRStale              bool // has the community LLGR_STALE (RFC 9494): least preferred
 }
 
 // DefaultLocalPref counts where a set has no LOCAL_PREF.
@@ -38,7 +40,11 @@ const (
 	sumHasNeighbor
 	sumHasOrigin
 	sumReflected // has ORIGINATOR_ID or CLUSTER_LIST
+	sumLLGRStale
 )
+
+// communityLLGRStale marks routes of a peer that is gone, whoever keeps them.
+const communityLLGRStale = 0xffff0006
 
 // Attrs interns attribute sets and, apart, the AS_PATHs in them. Any goroutine
 // may call its methods.
@@ -46,6 +52,8 @@ type Attrs struct {
 	sets  *store
 	paths *store
 	empty ASPathID // of the empty path
+
+	generation atomic.Uint64 // sweeps begun
 }
 
 // AttrsOptions bounds the tables; zero means the limits of ids.
@@ -136,6 +144,7 @@ func (a *Attrs) Summary(id AttrID) (s Summary, ok bool) {
 		HasMED:       rest&sumHasMED != 0,
 		HasNeighbor:  rest&sumHasNeighbor != 0,
 		HasOrigin:    rest&sumHasOrigin != 0,
+		LLGRStale:    rest&sumLLGRStale != 0,
 	}, true
 }
 
@@ -238,6 +247,12 @@ func (a *Attrs) summarise(base uint32, canonical []byte) bool {
 			}
 		case wire.AttrOriginatorID, wire.AttrClusterList:
 			flags |= sumReflected
+		case wire.AttrCommunities:
+			for ; len(v) >= 4; v = v[4:] {
+				if binary.BigEndian.Uint32(v) == communityLLGRStale {
+					flags |= sumLLGRStale
+				}
+			}
 		}
 	}
 	e := a.sets.entries
@@ -258,7 +273,15 @@ type AttrsSweep struct {
 
 // BeginSweep starts a search. Wait then until everything that was interned
 // before is in a block or given up, mark the sets of all blocks, and End.
-func (a *Attrs) BeginSweep() *AttrsSweep { return &AttrsSweep{a, a.sets.begin()} }
+func (a *Attrs) BeginSweep() *AttrsSweep {
+	a.generation.Add(1)
+	return &AttrsSweep{a, a.sets.begin()}
+}
+
+// Generation counts the sweeps that have begun. Who keeps ids of sets that it
+// interned, or was given, forgets them when this changes: then no sweep ends a
+// set before an id that was still in use is in a block.
+func (a *Attrs) Generation() uint64 { return a.generation.Load() }
 
 // Mark notes that a set is in use. Any goroutine may call it.
 func (s *AttrsSweep) Mark(id AttrID) { s.sets.mark(uint32(id)) }

@@ -32,7 +32,8 @@ type Editor struct {
 	fresh []uint32 // references of the chunks being written
 	reuse []bool   // of e.chunks: kept in the next version
 
-	written uint32 // words of the new block: of the directory, where it has chunks
+	written uint32  // words of the new block: of the directory, where it has chunks
+	paths   [2]Path // of Change
 }
 
 // NewEditor makes an editor of the blocks in a heap.

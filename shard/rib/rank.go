@@ -56,7 +56,7 @@ func (r *Ranker) load(it *item) {
 	it.originAS = e.Load(base + sumOriginAS)
 	key := uint64(^e.Load(base+sumLocalPref))<<keyLocalPrefShift |
 		uint64(rest>>16)<<keyPathLenShift | uint64(rest>>8&0xff)
-	if it.w0&recStale == uint32(StaleLLGR)<<recStaleShift {
+	if it.w0&recStale == uint32(StaleLLGR)<<recStaleShift || rest&sumLLGRStale != 0 {
 		key |= keyLLGR
 	}
 	if it.w0&recFiltered != 0 {

@@ -85,9 +85,10 @@ const (
 	FilterLimit                       // over the prefix limit
 	FilterMalformed                   // malformed, kept to be shown
 	FilterFirstAS                     // first AS is not the peer's
+	FilterASSet                       // AS_SET or AS_CONFED_SET in AS_PATH (RFC 9774)
 )
 
-var filterNames = [...]string{"", "policy", "no-policy", "as-loop", "originator-loop", "cluster-loop", "otc", "next-hop", "limit", "malformed", "first-as"}
+var filterNames = [...]string{"", "policy", "no-policy", "as-loop", "originator-loop", "cluster-loop", "otc", "next-hop", "limit", "malformed", "first-as", "as-set"}
 
 // String names the reason as the API does; it is empty for FilterNone.
 func (f FilterReason) String() string { return name(filterNames[:], uint8(f), "filter") }
