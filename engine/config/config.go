@@ -225,6 +225,9 @@ type Term struct {
 	Line    int
 	IfLine  int
 	IfCol   int
+	// IfSource is the file from (IfLine, IfCol) on: the condition as it is
+	// written there, quotes and all, and what follows it.
+	IfSource string
 	Verdict Verdict
 }
 

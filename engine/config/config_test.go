@@ -71,6 +71,7 @@ func TestExampleParsesIntoNativeValues(t *testing.T) {
 	check("families from peer_defaults", len(r.Families), 2)
 
 	in := c.Policies["transit-in"]
+	check("a condition as written", strings.HasPrefix(in[0].IfSource, `'prefix.length > 24 || prefix in prefix_set("bogons")'`), true)
 	check("terms", len(in), 5)
 	check("reject", in[0].Verdict, Reject)
 	check("next", in[1].Verdict, Next)

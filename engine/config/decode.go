@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -11,6 +12,7 @@ import (
 type decoder struct {
 	file     string
 	dir      string
+	src      string
 	cfg      *Config
 	anchors  map[string]ast.Node
 	problems Problems
@@ -48,6 +50,23 @@ func position(n ast.Node) (line, col int) {
 	}
 	p := n.GetToken().Position
 	return p.Line, p.Column
+}
+
+// from returns the text of the file from a position on.
+func (d *decoder) from(line, col int) string {
+	s := d.src
+	for ; line > 1; line-- {
+		i := strings.IndexByte(s, '\n')
+		if i < 0 {
+			return ""
+		}
+		s = s[i+1:]
+	}
+	for ; col > 1 && s != "" && s[0] != '\n'; col-- {
+		_, n := utf8.DecodeRuneInString(s)
+		s = s[n:]
+	}
+	return s
 }
 
 // resolve follows anchors, aliases and tags to the value itself.

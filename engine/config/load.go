@@ -35,7 +35,7 @@ func Load(path string) (*Config, error) {
 func Parse(name string, src []byte) (*Config, error) {
 	cfg := Default()
 	cfg.File = name
-	d := &decoder{file: name, dir: filepath.Dir(name), cfg: cfg, anchors: map[string]ast.Node{}}
+	d := &decoder{file: name, dir: filepath.Dir(name), src: string(src), cfg: cfg, anchors: map[string]ast.Node{}}
 	tree, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, Problems{syntaxProblem(name, err)}

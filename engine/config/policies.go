@@ -99,6 +99,7 @@ func (d *decoder) term(t table) Term {
 	t.str("if", &term.If)
 	if n, path, ok := t.at("if"); ok && term.If != "" {
 		term.IfLine, term.IfCol = position(n)
+		term.IfSource = d.from(term.IfLine, term.IfCol)
 		d.condition(n, path, term.If)
 	}
 	n, path, ok := t.at("then")
