@@ -21,124 +21,9 @@ type Capability struct {
 	Value []byte
 }
 
-// CapabilityCode is a code of the IANA registry of capabilities.
-type CapabilityCode uint8
-
-// The capabilities that ribd knows.
-const (
-	CapMultiprotocol   CapabilityCode = 1  // RFC 4760
-	CapRouteRefresh    CapabilityCode = 2  // RFC 2918
-	CapExtendedNextHop CapabilityCode = 5  // RFC 8950
-	CapExtendedMessage CapabilityCode = 6  // RFC 8654
-	CapRole            CapabilityCode = 9  // RFC 9234
-	CapGracefulRestart CapabilityCode = 64 // RFC 4724
-	CapAS4             CapabilityCode = 65 // RFC 6793
-	CapAddPath         CapabilityCode = 69 // RFC 7911
-	CapEnhancedRefresh CapabilityCode = 70 // RFC 7313
-	CapLLGR            CapabilityCode = 71 // RFC 9494
-	CapHostname        CapabilityCode = 73
-)
-
-// String returns the capability's name in the API, "unknown" for others.
-func (c CapabilityCode) String() string {
-	switch c {
-	case CapMultiprotocol:
-		return "multiprotocol"
-	case CapRouteRefresh:
-		return "route-refresh"
-	case CapExtendedNextHop:
-		return "extended-next-hop"
-	case CapExtendedMessage:
-		return "extended-message"
-	case CapRole:
-		return "role"
-	case CapGracefulRestart:
-		return "graceful-restart"
-	case CapAS4:
-		return "4-octet-as"
-	case CapAddPath:
-		return "add-path"
-	case CapEnhancedRefresh:
-		return "enhanced-route-refresh"
-	case CapLLGR:
-		return "long-lived-graceful-restart"
-	case CapHostname:
-		return "hostname"
-	}
-	return "unknown"
-}
-
-// MultiprotocolCapability announces a family.
-func MultiprotocolCapability(f Family) Capability {
-	return Capability{CapMultiprotocol, []byte{byte(f >> 16), byte(f >> 8), 0, byte(f)}}
-}
-
-// AS4Capability announces 4-octet AS numbers, and the speaker's own.
-func AS4Capability(as uint32) Capability {
-	return Capability{CapAS4, binary.BigEndian.AppendUint32(nil, as)}
-}
-
-// AddPathCapability announces Add-Path for families that are received, sent or
-// both, in the order of receive and then of send.
-func AddPathCapability(receive, send FamilySet) Capability {
-	fs := receive.Families()
-	for _, f := range send.Families() {
-		if !slices.Contains(fs, f) {
-			fs = append(fs, f)
-		}
-	}
-	var v []byte
-	for _, f := range fs {
-		mode := byte(0)
-		if receive.Has(f) {
-			mode |= 1
-		}
-		if send.Has(f) {
-			mode |= 2
-		}
-		v = append(appendFamily(v, f), mode)
-	}
-	return Capability{CapAddPath, v}
-}
-
 // Has is true where a capability is there.
 func (o *Open) Has(c CapabilityCode) bool {
 	return slices.ContainsFunc(o.Capabilities, func(x Capability) bool { return x.Code == c })
-}
-
-// Families returns the families that the multiprotocol capabilities name; IPv4
-// unicast where there is none (RFC 4760 section 8).
-func (o *Open) Families() FamilySet {
-	var s FamilySet
-	for _, c := range o.Capabilities {
-		if c.Code == CapMultiprotocol && len(c.Value) == 4 {
-			s = s.With(MakeFamily(binary.BigEndian.Uint16(c.Value), c.Value[3]))
-		}
-	}
-	if s.Empty() {
-		return NewFamilySet(IPv4Unicast)
-	}
-	return s
-}
-
-// AddPath returns the families that the speaker wants to receive and to send
-// with path ids (RFC 7911 section 4): entries with another mode do not count.
-func (o *Open) AddPath() (receive, send FamilySet) {
-	for _, c := range o.Capabilities {
-		if c.Code != CapAddPath {
-			continue
-		}
-		for v := c.Value; len(v) >= 4; v = v[4:] {
-			f := family3(v)
-			if mode := v[3]; mode == 1 || mode == 3 {
-				receive = receive.With(f)
-			}
-			if mode := v[3]; mode == 2 || mode == 3 {
-				send = send.With(f)
-			}
-		}
-	}
-	return receive, send
 }
 
 // AppendOpen appends an OPEN. More than 255 octets of capabilities are written
@@ -155,6 +40,9 @@ func AppendOpen(dst []byte, o *Open) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, o.ID)
 	n := 0
 	for _, c := range o.Capabilities {
+		if len(c.Value) > 255 {
+			panic("BUG: capability over 255 octets")
+		}
 		n += 2 + len(c.Value)
 	}
 	switch {
