@@ -220,15 +220,15 @@ type Policy []Term
 // Term is one condition and what to do where it holds.
 type Term struct {
 	// If is the condition as written, "" where the term always holds.
-	If      string
-	Then    Actions
-	Line    int
-	IfLine  int
-	IfCol   int
+	If     string
+	Then   Actions
+	Line   int
+	IfLine int
+	IfCol  int
 	// IfSource is the file from (IfLine, IfCol) on: the condition as it is
 	// written there, quotes and all, and what follows it.
 	IfSource string
-	Verdict Verdict
+	Verdict  Verdict
 }
 
 // Actions changes a route.
