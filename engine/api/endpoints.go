@@ -42,7 +42,6 @@ func (s *Server) routes() map[string]*endpoint {
 		announce         = "announcing"
 		flow             = "Flow Spec"
 		mitigations      = "the mitigation API"
-		sessions         = "configuring peers by the API"
 	)
 	m := map[string]*endpoint{}
 	add := func(path string, methods ...method) {
@@ -62,9 +61,11 @@ func (s *Server) routes() map[string]*endpoint {
 	add("/api/v1/attributes/{attrs_id}", get(params(pAt), (*call).attributes))
 	add("/api/v1/routes", get(paramsRoutes, (*call).routeList))
 	add("/api/v1/routes/count", get(paramsCount, (*call).routeCount))
-	add("/api/v1/peers", get(paramsPage, (*call).peerList), laterOn(post, RoleAdmin, sessions))
-	add("/api/v1/peers/{peer}", get(0, (*call).peerOne), method{del, 0, RoleAdmin, (*call).peerDrop})
-	add("/api/v1/peers/{peer}/{action}", laterOn(post, RoleAdmin, "controlling sessions"))
+	add("/api/v1/peers", get(paramsPage, (*call).peerList), method{post, 0, RoleAdmin, (*call).peerAdd})
+	add("/api/v1/peers/{peer}", get(0, (*call).peerOne), method{del, params(pMessage), RoleAdmin, (*call).peerDrop})
+	add("/api/v1/peers/{peer}/{action}", method{post, params(pMessage, pFamily), RoleAdmin, (*call).peerAction})
+	add("/api/v1/reload", method{post, 0, RoleAdmin, (*call).reload})
+	add("/api/v1/config/diff", get(0, (*call).configDiff))
 	add("/api/v1/load", method{post, params(pCollector), RoleAnnounce, (*call).load})
 	add("/api/v1/loads", get(paramsPage, (*call).loadList))
 	add("/api/v1/loads/{id}", get(0, (*call).loadOne))

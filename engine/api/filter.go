@@ -52,6 +52,12 @@ type filter struct {
 
 	setMemo, pathMemo *memo
 	text              []byte
+
+	// With table=adj-out: what the peer is sent, in place of what the RIB has.
+	out     AdjOut
+	sents   []Advertised // of one prefix
+	sources []rib.Path   // of it, in the RIB
+	scratch []rib.Path
 }
 
 // setFilters ask about attribute sets.
@@ -62,7 +68,7 @@ func (f *filter) init(r *shard.RIB) { f.rib, f.attrs = r, r.Attrs() }
 
 // release lets go of what a request took.
 func (f *filter) release() {
-	f.asPath, f.setMemo, f.pathMemo = nil, nil, nil
+	f.asPath, f.setMemo, f.pathMemo, f.out = nil, nil, nil, nil
 }
 
 // active reports whether anything is asked that a plain longest match does not
@@ -91,7 +97,7 @@ func (f *filter) memoise() {
 // share answers a copy for another goroutine, with the same memos.
 func (f *filter) share() *filter {
 	g := *f
-	g.text = nil
+	g.text, g.sents, g.sources, g.scratch = nil, nil, nil, nil
 	if g.asPath != nil {
 		g.asPath = g.asPath.share()
 	}
@@ -266,6 +272,9 @@ func (f *filter) lengthOK(n uint8) bool {
 func (c *call) filters() *problem {
 	f := &c.filter
 	f.on = c.q.set & paramsFilter
+	if c.q.has(pTable) {
+		f.on &^= 1 << pPeer // it names whose table it is
+	}
 	f.sets = f.on & setFilters
 	f.pre, f.filtered, f.minLen, f.maxLen = false, no, 0, 128
 	f.communities, f.large, f.ext = f.communities[:0], f.large[:0], f.ext[:0]
@@ -290,7 +299,7 @@ func (c *call) filters() *problem {
 
 func (c *call) filterPeer() *problem {
 	f, q := &c.filter, &c.q
-	if v := q.get(pPeer); v != nil {
+	if v := q.get(pPeer); v != nil && f.on.has(pPeer) {
 		var p *problem
 		if f.peers, p = c.s.findPeers(v, f.peers[:0]); p != nil {
 			return p

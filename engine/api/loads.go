@@ -54,18 +54,9 @@ func (c *call) loadFile() *problem {
 	if p := c.s.authorize(c.ctx, RoleAdmin); p != nil {
 		return p
 	}
-	if p := c.identity(); p != nil {
+	b, p := c.jsonBody()
+	if p != nil {
 		return p
-	}
-	if c.ctx.Request.Header.ContentLength() > maxJSON {
-		return fail(fasthttp.StatusRequestEntityTooLarge, "body", "is over %d octets", maxJSON)
-	}
-	b, err := io.ReadAll(io.LimitReader(&source{c, c.bodyReader()}, maxJSON+1))
-	if err != nil {
-		return bad("body", "broke off: %v", err)
-	}
-	if len(b) > maxJSON {
-		return fail(fasthttp.StatusRequestEntityTooLarge, "body", "is over %d octets", maxJSON)
 	}
 	var req apiv1.LoadFile
 	d := json.NewDecoder(bytes.NewReader(b))

@@ -77,7 +77,7 @@ var getURIs = []string{
 	"/api/v1/routes/count", "/api/v1/routes/count?x=1", "/api/v1/peers", "/api/v1/peers?limit=1", "/api/v1/peers?x=1", "/api/v1/peers/192.0.2.1", "/api/v1/peers/9.9.9.9", "/api/v1/peers/zz",
 	"/api/v1/loads", "/api/v1/loads/1", "/api/v1/loads/9", "/api/v1/stats", "/metrics", "/healthz", "/readyz", "/openapi.yaml", "/",
 	"/api/v1/paths", "/api/v1/flowspec", "/api/v1/flowspec/1", "/api/v1/mitigations", "/api/v1/mitigations/audit", "/api/v1/mitigations/1",
-	"/api/v1/diff", "/api/v1/stream", "/api/v1/snapshot.mrt", "/api/v1/snapshot.mrt.gz", "/api/v1/snapshot.mrt.zst",
+	"/api/v1/diff", "/api/v1/config/diff", "/api/v1/stream", "/api/v1/snapshot.mrt", "/api/v1/snapshot.mrt.gz", "/api/v1/snapshot.mrt.zst",
 }
 
 func TestAnswersAreAsDescribed(t *testing.T) {
@@ -169,7 +169,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("DELETE", "/api/v1/peers/9.9.9.9", "")
 	check("DELETE", "/api/v1/peers/192.0.2.1", "", "Origin", "http://x")
 	check("DELETE", "/api/v1/peers/192.0.2.1", "")
-	for _, uri := range []string{"/api/v1/paths", "/api/v1/updates", "/api/v1/flowspec", "/api/v1/flowspec/match", "/api/v1/mitigations", "/api/v1/peers", "/api/v1/peers/1.2.3.4/reset"} {
+	for _, uri := range []string{"/api/v1/paths", "/api/v1/updates", "/api/v1/flowspec", "/api/v1/flowspec/match", "/api/v1/mitigations", "/api/v1/reload", "/api/v1/peers", "/api/v1/peers/1.2.3.4/reset"} {
 		check("POST", uri, "{}")
 	}
 	s.opts.Ready = func() (bool, string) { return false, "" }

@@ -42,6 +42,7 @@ const (
 	pCursor
 	pTable
 	pCollector
+	pMessage
 	numParams
 )
 
@@ -49,7 +50,7 @@ var paramNames = [numParams]string{
 	"family", "rd", "peer", "peer_asn", "source", "path_id", "origin_asn", "neighbor_asn", "as_path", "as_path_length",
 	"community", "large_community", "ext_community", "next_hop", "originator_id", "rpki", "best", "stale", "filtered",
 	"min_length", "max_length", "received_after", "received_before", "policy", "fields", "at", "prefix", "match", "limit",
-	"cursor", "table", "collector",
+	"cursor", "table", "collector", "message",
 }
 
 func (p param) String() string { return paramNames[p] }

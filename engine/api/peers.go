@@ -16,44 +16,129 @@ import (
 	"ribd/wire"
 )
 
-// findPeers answers the numbers of the peers that an address or an id names.
-func (s *Server) findPeers(v []byte, dst []rib.PeerNum) ([]rib.PeerNum, *problem) {
-	match, p := peerMatcher(string(v))
-	if p != nil {
-		return dst, p
-	}
-	for _, st := range s.rib.Peers() {
-		if match(&st.Info) {
-			dst = append(dst, st.Num)
-		}
-	}
-	if len(dst) == 0 {
-		return dst, fail(fasthttp.StatusNotFound, "peer", "there is no peer %s; /api/v1/peers lists them", shown(v))
-	}
-	return dst, nil
+// peerEntry is a peer of a list: a session, or what the RIB alone knows of.
+type peerEntry struct {
+	shape   apiv1.Peer
+	num     rib.PeerNum // of its routes, where known
+	known   bool
+	addr    netip.Addr
+	session bool // Options.Peers knows it
 }
 
+// peerMatch chooses peers.
+type peerMatch func(id string, addr netip.Addr) bool
+
 // peerMatcher reads an address or a peer id.
-func peerMatcher(v string) (func(*rib.PeerInfo) bool, *problem) {
+func peerMatcher(v string) (peerMatch, *problem) {
 	if len(v) == 16 && strings.Trim(v, "0123456789abcdefABCDEF") == "" {
-		id := strings.ToLower(v)
-		return func(i *rib.PeerInfo) bool { return i.ID == id }, nil
+		want := strings.ToLower(v)
+		return func(id string, _ netip.Addr) bool { return id == want }, nil
 	}
 	a, err := netip.ParseAddr(v)
 	if err != nil {
 		return nil, bad("peer", "%q is neither an address nor a peer id of 16 hex digits", shown(v))
 	}
 	a = a.Unmap()
-	return func(i *rib.PeerInfo) bool { return i.Addr.Unmap() == a }, nil
+	return func(_ string, addr netip.Addr) bool { return addr.Unmap() == a }, nil
 }
 
-// sortedPeers lists the peers by address, then id.
-func (s *Server) sortedPeers() []shard.PeerStatus {
-	list := s.rib.Peers()
-	slices.SortFunc(list, func(a, b shard.PeerStatus) int {
-		return cmp.Or(a.Info.Addr.Compare(b.Info.Addr), cmp.Compare(a.Info.ID, b.Info.ID))
+// findPeers answers the numbers under which the RIB has the routes of the peers
+// that an address or an id names: none for a session that is down.
+func (s *Server) findPeers(v []byte, dst []rib.PeerNum) ([]rib.PeerNum, *problem) {
+	match, p := peerMatcher(string(v))
+	if p != nil {
+		return dst, p
+	}
+	for _, st := range s.rib.Peers() {
+		if match(st.Info.ID, st.Info.Addr) {
+			dst = append(dst, st.Num)
+		}
+	}
+	if len(dst) == 0 && (s.opts.Peers == nil || len(s.opts.Peers.List(match)) == 0) {
+		return dst, noPeer(v)
+	}
+	return dst, nil
+}
+
+func noPeer(v []byte) *problem {
+	return fail(fasthttp.StatusNotFound, "peer", "there is no peer %s; /api/v1/peers lists them", shown(v))
+}
+
+// listPeers joins the sessions and the peers of the RIB, in the order of
+// addresses, then ids. match may be nil.
+func (s *Server) listPeers(match peerMatch) []peerEntry {
+	var list []peerEntry
+	byID := map[string]int{}
+	if s.opts.Peers != nil {
+		for _, shape := range s.opts.Peers.List(match) {
+			e := peerEntry{shape: shape, session: true}
+			if shape.Address != nil {
+				e.addr, _ = netip.ParseAddr(*shape.Address)
+			}
+			byID[shape.ID] = len(list)
+			list = append(list, e)
+		}
+	}
+	for _, st := range s.rib.Peers() {
+		if match != nil && !match(st.Info.ID, st.Info.Addr) {
+			continue
+		}
+		i, live := byID[st.Info.ID]
+		if !live {
+			i = len(list)
+			list = append(list, peerEntry{shape: peerShape(&st), addr: st.Info.Addr})
+		}
+		e := &list[i]
+		e.num, e.known = st.Num, true
+		for _, n := range st.Counts {
+			addCounts(&e.shape, &n)
+		}
+	}
+	for i := range list {
+		whole(&list[i].shape)
+	}
+	slices.SortFunc(list, func(a, b peerEntry) int {
+		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.shape.ID, b.shape.ID))
 	})
 	return list
+}
+
+// addCounts notes what the RIB has of a peer in one family.
+func addCounts(p *apiv1.Peer, n *shard.FamilyCount) {
+	name := n.Family.String()
+	i := slices.IndexFunc(p.Families, func(f apiv1.PeerFamily) bool { return f.Family == name })
+	if i < 0 {
+		i = len(p.Families)
+		p.Families = append(p.Families, apiv1.PeerFamily{Family: name})
+	}
+	f := &p.Families[i]
+	f.Prefixes, f.Received, f.Accepted = n.Prefixes, n.Paths, n.Paths-n.Filtered
+	f.Filtered, f.Best, f.Stale = n.Filtered, n.Best, n.Stale
+}
+
+// whole makes empty lists of what would be null, and decodes what came as hex.
+func whole(p *apiv1.Peer) {
+	if p.Capabilities == nil {
+		p.Capabilities = []apiv1.Capability{}
+	}
+	if p.Families == nil {
+		p.Families = []apiv1.PeerFamily{}
+	}
+	if p.History == nil {
+		p.History = []apiv1.PeerChange{}
+	}
+	if p.Errors != nil && p.Errors.Last != nil {
+		last := *p.Errors.Last
+		if last.Decoded == nil {
+			last.Decoded = describeMessage(last.Data)
+		}
+		errs := *p.Errors
+		errs.Last = &last
+		p.Errors = &errs
+	}
+	if n := p.LastNotification; n != nil {
+		p.LastNotification = &apiv1.PeerNotification{Received: decodedNotification(n.Received), Sent: decodedNotification(n.Sent)}
+	}
 }
 
 // pageOf cuts a page out of a list whose items have ids: those after the cursor.
@@ -114,13 +199,13 @@ func (c *call) peerList() *problem {
 	if p != nil {
 		return p
 	}
-	list, next, p := pageOf(c, media, c.s.sortedPeers(), func(s *shard.PeerStatus) string { return s.Info.ID })
+	list, next, p := pageOf(c, media, c.s.listPeers(nil), func(e *peerEntry) string { return e.shape.ID })
 	if p != nil {
 		return p
 	}
 	out := apiv1.Peers{Peers: make([]apiv1.Peer, len(list)), Next: next}
 	for i := range list {
-		out.Peers[i] = peerShape(&list[i])
+		out.Peers[i] = list[i].shape
 	}
 	if media == typeNDJSON {
 		return marshalLines(c, out.Peers)
@@ -129,27 +214,28 @@ func (c *call) peerList() *problem {
 }
 
 // onePeer finds the peer of the path, which has to be one.
-func (c *call) onePeer() (st shard.PeerStatus, p *problem) {
-	match, p := peerMatcher(string(c.arg))
+func (c *call) onePeer() (peerEntry, *problem) { return c.findPeer(c.arg) }
+
+// findPeer finds the one peer that an address or an id names.
+func (c *call) findPeer(v []byte) (peerEntry, *problem) {
+	match, p := peerMatcher(string(v))
 	if p != nil {
-		return st, p
+		return peerEntry{}, p
 	}
-	var ids []string
-	for _, s := range c.s.sortedPeers() {
-		if match(&s.Info) {
-			st = s
-			ids = append(ids, s.Info.ID)
-		}
-	}
-	switch len(ids) {
+	list := c.s.listPeers(match)
+	switch len(list) {
 	case 0:
-		return st, fail(fasthttp.StatusNotFound, "peer", "there is no peer %s; /api/v1/peers lists them", shown(c.arg))
+		return peerEntry{}, noPeer(v)
 	case 1:
-		return st, nil
+		return list[0], nil
 	}
-	p = fail(fasthttp.StatusConflict, "peer", "%d peers have the address %s: ask by id, one of %s", len(ids), shown(c.arg), strings.Join(ids[:min(len(ids), 16)], ", "))
+	ids := make([]string, len(list))
+	for i := range list {
+		ids[i] = list[i].shape.ID
+	}
+	p = fail(fasthttp.StatusConflict, "peer", "%d peers have the address %s: ask by id, one of %s", len(ids), shown(v), strings.Join(ids[:min(len(ids), 16)], ", "))
 	p.ids = ids
-	return st, p
+	return peerEntry{}, p
 }
 
 // peerOne is GET peers/{address or id}.
@@ -157,29 +243,11 @@ func (c *call) peerOne() *problem {
 	if _, p := c.accept(typeJSON); p != nil {
 		return p
 	}
-	st, p := c.onePeer()
+	e, p := c.onePeer()
 	if p != nil {
 		return p
 	}
-	shape := peerShape(&st)
-	return c.marshal(200, &shape)
-}
-
-// peerDrop is DELETE peers/{id}.
-func (c *call) peerDrop() *problem {
-	st, p := c.onePeer()
-	if p != nil {
-		return p
-	}
-	switch st.Info.Source {
-	case rib.SourceMRT:
-		c.s.opts.Drop(st.Num)
-		c.ctx.SetStatusCode(fasthttp.StatusNoContent)
-		return nil
-	case rib.SourceBGP:
-		return later("", "removing a configured peer")
-	}
-	return fail(fasthttp.StatusConflict, "peer", "the peer %s is of source %s: only loaded peers can be dropped", st.Info.ID, st.Info.Source)
+	return c.marshal(200, &e.shape)
 }
 
 func text(s string) *string {
@@ -189,13 +257,12 @@ func text(s string) *string {
 	return &s
 }
 
-// peerShape tells of a peer what a dump tells.
+// peerShape tells of a peer what the RIB knows, all but counts.
 func peerShape(s *shard.PeerStatus) apiv1.Peer {
 	i := &s.Info
 	p := apiv1.Peer{
 		ID: i.ID, Name: text(i.Name), Source: i.Source.String(), Collector: text(i.Collector), ASN: i.AS,
-		Type: "external", Enabled: true, State: "loaded", Families: make([]apiv1.PeerFamily, 0, len(s.Counts)),
-		Capabilities: []any{}, History: []any{},
+		Type: "external", Enabled: true, State: "loaded",
 	}
 	if i.Internal {
 		p.Type = "internal"
@@ -212,12 +279,6 @@ func peerShape(s *shard.PeerStatus) apiv1.Peer {
 	if !s.Since.IsZero() {
 		at := s.Since.UTC().Truncate(1000)
 		p.Since = &at
-	}
-	for _, n := range s.Counts {
-		p.Families = append(p.Families, apiv1.PeerFamily{
-			Family: n.Family.String(), Prefixes: n.Prefixes, Received: n.Paths, Accepted: n.Paths - n.Filtered,
-			Filtered: n.Filtered, Best: n.Best, Stale: n.Stale,
-		})
 	}
 	return p
 }

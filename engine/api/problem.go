@@ -1,10 +1,13 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
+
+	"ribd/engine/api/apiv1"
 )
 
 // problem is an RFC 9457 answer: what every handler returns where it has none
@@ -16,6 +19,8 @@ type problem struct {
 	retry  int      // Retry-After in seconds; 0: no such header
 	allow  string   // Allow of a 405
 	ids    []string // peers that share an address
+	// problems is what is wrong with a configuration.
+	problems []apiv1.ConfigProblem
 }
 
 func (p *problem) Error() string { return p.param + ": " + p.detail }
@@ -85,6 +90,13 @@ func (p *problem) appendJSON(dst []byte) []byte {
 			dst = appendString(dst, id)
 		}
 		dst = append(dst, ']')
+	}
+	if p.problems != nil {
+		b, err := json.Marshal(p.problems)
+		if err != nil {
+			panic("BUG: api: " + err.Error())
+		}
+		dst = append(append(dst, `,"problems":`...), b...)
 	}
 	return append(dst, '}', '\n')
 }

@@ -61,7 +61,7 @@ func (s *scanner) inRounds(v *shard.View, t *tableRef, dst []byte, lim *slice) (
 			return dst, true, false, err
 		}
 		for _, m := range s.par.finds {
-			s.c.paths = v.Paths(m, s.c.paths[:0])
+			s.c.paths = s.c.filter.pathsAt(v, m, s.c.paths[:0])
 			if dst, stop = s.rowsOf(dst, t, m); stop {
 				return dst, true, false, nil
 			}
@@ -159,7 +159,7 @@ func (p *roundPart) walk(v *shard.View, i int, t *tableRef, rng shard.WalkRange,
 		p.visited++
 		p.last, p.lastLen = w.Key(), w.Len()
 		if p.f.lengthOK(p.lastLen) {
-			p.paths = w.Paths(p.paths[:0])
+			p.paths = p.f.pathsOf(w, p.paths[:0])
 			for j := range p.paths {
 				if p.f.keep(&p.paths[j]) {
 					p.finds = append(p.finds, w.Match())

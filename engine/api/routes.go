@@ -111,6 +111,9 @@ func (s *scanner) lines(encoding string) *problem {
 				return err
 			}
 			buf = buf[:0]
+			if err := c.filter.outErr(); err != nil {
+				return cutOff(out, &buf, err.Error())
+			}
 			lim.octets = writePart // the first rows go out early
 		}
 		return nil
@@ -144,6 +147,9 @@ func (s *scanner) page(encoding string, mark uint64) *problem {
 			return overload("the view of this page was ended twice: too many are open, try again")
 		}
 		s.pos, s.open, s.rows, s.full, s.done = start, startOpen, rows, false, false
+	}
+	if err := c.filter.outErr(); err != nil {
+		return overload(err.Error())
 	}
 	buf = s.tail(buf, &pg, mark)
 	if pg.size == 0 && encoding == "" && len(buf) <= writePart {
@@ -202,6 +208,9 @@ func (c *call) routeCount() *problem {
 			break
 		}
 	}
+	if err == nil {
+		err = c.filter.outErr()
+	}
 	if err != nil {
 		return overload(err.Error())
 	}
@@ -223,7 +232,7 @@ func (c *call) count(v *shard.View, q *question) (prefixes, paths uint64, err er
 		for i := range tables {
 			var ms [8]shard.Match
 			for _, m := range q.few(v, &tables[i], &c.filter, c.keep, ms[:0]) {
-				c.paths = v.Paths(m, c.paths[:0])
+				c.paths = c.filter.pathsAt(v, m, c.paths[:0])
 				n := countKept(c.paths, &c.filter)
 				paths += n
 				prefixes += min(n, 1)
@@ -282,7 +291,7 @@ func (n *counted) walk(v *shard.View, part int, t *tableRef, q *question, f *fil
 		if !raw && !f.lengthOK(w.Len()) {
 			continue
 		}
-		buf = w.Paths(buf[:0])
+		buf = f.pathsOf(w, buf[:0])
 		k := countKept(buf, f)
 		n.paths += k
 		n.prefixes += min(k, 1)

@@ -80,7 +80,7 @@ func TestRoutesRefuse(t *testing.T) {
 	}{
 		{"prefix=10.0.0.1/8", "prefix", 400}, {"prefix=x", "prefix", 400}, {"match=longer", "prefix", 400},
 		{"prefix=10.0.0.0/8&match=near", "match", 400}, {"limit=0", "limit", 400}, {"limit=100001", "limit", 400},
-		{"cursor=x", "cursor", 400}, {"cursor=" + strings.Repeat("A", 55), "cursor", 400}, {"table=adj-out", "table", 501},
+		{"cursor=x", "cursor", 400}, {"cursor=" + strings.Repeat("A", 55), "cursor", 400}, {"table=adj-out", "peer", 400}, {"table=adj-out&peer=192.0.2.1", "peer", 422}, {"table=adj-out&peer=192.0.2.77", "peer", 404},
 		{"table=x", "table", 400}, {"prefix=10.0.0.0/8&family=ipv6-unicast", "prefix", 400},
 		{"prefix=10.0.0.0/8&family=ls", "prefix", 400}, {"at=5", "at", 501}, {"fields=", "fields", 400}, {"fields=origin_as", "fields", 400},
 		{"origin_asn=x", "origin_asn", 400}, {"max_length=129", "max_length", 400},

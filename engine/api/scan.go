@@ -31,15 +31,20 @@ type question struct {
 	rd     uint64
 	family wire.Family // with anyRD: all tables of this family
 	anyRD  bool
+	// nothing is what a peer is sent whose session is down.
+	nothing bool
 }
 
 // question reads prefix=, match=, family=, rd= and table=.
 func (c *call) question() (q question, p *problem) {
 	if v := c.q.get(pTable); v != nil {
-		if string(v) == "adj-out" {
-			return q, later("table", "what is sent to a peer (table=adj-out)")
+		if string(v) != "adj-out" {
+			return q, bad("table", "%q is no table: adj-out, or leave it out", shown(v))
 		}
-		return q, bad("table", "%q is no table: adj-out, or leave it out", shown(v))
+		if c.filter.out, p = c.adjOut(); p != nil {
+			return q, p
+		}
+		q.nothing = c.filter.out == nil
 	}
 	f, rd, ok, p := c.family()
 	if p != nil {
@@ -85,6 +90,9 @@ func (c *call) question() (q question, p *problem) {
 // tables lists the tables of an answer in the order of answers: by family, then
 // by route distinguisher.
 func (q *question) tables(r *shard.RIB, all []rib.TableID) []tableRef {
+	if q.nothing {
+		return nil
+	}
 	if q.table != nil {
 		if !q.table.known {
 			return nil
@@ -120,6 +128,19 @@ func (q *question) few(v *shard.View, t *tableRef, f *filter, keep func(*rib.Pat
 			dst = append(dst, m)
 		}
 	case longest:
+		if f.out != nil { // keep can't tell of which prefix a path is
+			var best shard.Match
+			v.Covering(t.id, k, min(n, f.maxLen), func(m shard.Match) bool {
+				if f.scratch = f.sent(v, m, f.scratch[:0]); countKept(f.scratch, f) > 0 {
+					best = m
+				}
+				return true
+			})
+			if best.OK() && f.lengthOK(best.Len) {
+				dst = append(dst, best)
+			}
+			return dst
+		}
 		if m, _ := v.MatchFunc(t.id, k, min(n, f.maxLen), keep, nil); m.OK() && f.lengthOK(m.Len) {
 			dst = append(dst, m)
 		}
@@ -218,7 +239,7 @@ func (s *scanner) inOrder(v *shard.View, t *tableRef, dst []byte, lim *slice) (_
 	f, found, since := &s.c.filter, 0, 0
 	for n := 0; walk.Next(); n++ {
 		if f.lengthOK(walk.Len()) || t.form() == wire.FormRaw {
-			s.c.paths = walk.Paths(s.c.paths[:0])
+			s.c.paths = f.pathsOf(walk, s.c.paths[:0])
 			at := len(dst)
 			if dst, stop = s.rowsOf(dst, t, walk.Match()); stop {
 				return dst, true, false, nil
@@ -261,7 +282,7 @@ func (s *scanner) few(v *shard.View, t *tableRef, dst []byte, lim *slice) (_ []b
 		if s.open && (m.Len < s.pos.len || m.Len == s.pos.len && s.pos.after) {
 			continue
 		}
-		s.c.paths = v.Paths(m, s.c.paths[:0])
+		s.c.paths = s.c.filter.pathsAt(v, m, s.c.paths[:0])
 		if dst, stop = s.rowsOf(dst, t, m); stop {
 			return dst, true, nil
 		}

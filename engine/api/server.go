@@ -58,6 +58,16 @@ type Options struct {
 	// Drop removes a peer that was loaded; it is asked only for peers of source mrt.
 	// nil: RIB.DropPeer.
 	Drop func(rib.PeerNum)
+	// Peers runs the sessions; nil: there are none, and what would change them
+	// answers 501.
+	Peers Peers
+	// AdjOut is what a peer is sent now, by its id; nil, or an answer of nil: it is
+	// sent nothing.
+	AdjOut func(peerID string) AdjOut
+	// Reload carries out the configuration file as it is now, ConfigDiff tells what
+	// that would change; nil: 501.
+	Reload     func(context.Context) (apiv1.Reload, error)
+	ConfigDiff func(context.Context) (apiv1.ConfigDiff, error)
 	// Ready says whether the start is over, and if not what it waits for. nil: ready.
 	Ready func() (ok bool, waits string)
 

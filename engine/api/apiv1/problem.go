@@ -11,6 +11,8 @@ type Problem struct {
 	Detail string   `json:"detail"`
 	Param  string   `json:"param,omitempty"`
 	IDs    []string `json:"ids,omitempty"` // 409: the peers that share an address
+	// Problems is what is wrong with a configuration (422).
+	Problems []ConfigProblem `json:"problems,omitempty"`
 }
 
 // Error is the problem in one line.

@@ -2,65 +2,6 @@ package apiv1
 
 import "time"
 
-// Peer is a peer. Fields of live sessions are null, zero or empty for a peer
-// that came with a dump.
-type Peer struct {
-	ID                   string       `json:"id"`
-	Address              *string      `json:"address"`
-	Port                 *uint16      `json:"port"`
-	Name                 *string      `json:"name"`
-	Description          *string      `json:"description"`
-	Source               string       `json:"source"`
-	Collector            *string      `json:"collector"`
-	ASN                  uint32       `json:"asn"`
-	RouterID             *string      `json:"router_id"`
-	Local                any          `json:"local"`
-	DynamicRange         *string      `json:"dynamic_range"`
-	Type                 string       `json:"type"` // external, internal
-	Role                 any          `json:"role"`
-	Enabled              bool         `json:"enabled"`
-	State                string       `json:"state"` // loaded, for a peer of a dump
-	Since                *time.Time   `json:"since"`
-	Reason               *string      `json:"reason"`
-	Flaps                uint64       `json:"flaps"`
-	NextConnectAt        *time.Time   `json:"next_connect_at"`
-	Import               *string      `json:"import"`
-	Export               *string      `json:"export"`
-	RouteServerClient    bool         `json:"route_server_client"`
-	RouteReflectorClient bool         `json:"route_reflector_client"`
-	Timers               any          `json:"timers"`
-	Capabilities         []any        `json:"capabilities"`
-	Families             []PeerFamily `json:"families"`
-	Messages             any          `json:"messages"`
-	Errors               any          `json:"errors"`
-	LastNotification     any          `json:"last_notification"`
-	History              []any        `json:"history"`
-	Transport            any          `json:"transport"`
-}
-
-// PeerFamily counts what a peer has in one family, over all its route
-// distinguishers.
-type PeerFamily struct {
-	Family          string `json:"family"`
-	AddPath         any    `json:"add_path"`
-	Prefixes        int64  `json:"prefixes"`
-	Received        int64  `json:"received"`
-	Accepted        int64  `json:"accepted"`
-	Filtered        int64  `json:"filtered"`
-	Best            int64  `json:"best"`
-	Advertised      int64  `json:"advertised"`
-	Stale           int64  `json:"stale"`
-	PrefixLimit     any    `json:"prefix_limit"`
-	EndOfRIB        any    `json:"end_of_rib"`
-	GracefulRestart any    `json:"graceful_restart"`
-}
-
-// Peers answers GET /api/v1/peers.
-type Peers struct {
-	Peers []Peer  `json:"peers"`
-	Next  *string `json:"next"`
-}
-
 // Load is a dump that is being loaded, or was.
 type Load struct {
 	ID             string     `json:"id"`
