@@ -300,6 +300,9 @@ func (u *Update) Reach() (MP, bool) {
 	return u.reach, true
 }
 
+// ReachFamily returns the family of what MP_REACH_NLRI announces.
+func (u *Update) ReachFamily() (Family, bool) { return u.reach.Family, u.hasReach }
+
 // Unreach returns what MP_UNREACH_NLRI withdraws.
 func (u *Update) Unreach() (MP, bool) {
 	if !u.hasUnreach {
