@@ -217,7 +217,12 @@ func (f *filter) judgePath(id rib.AttrID) bool {
 	}
 	v, ok := f.attrs.ASPathBytes(n)
 	if !ok {
-		return false
+		// No room for its id, or the set has ended.
+		b, _ := f.attrs.Bytes(id)
+		v, _ = wire.FindAttr(b, wire.AttrASPath)
+		y, text := f.asPath.match(v, f.text)
+		f.text = text
+		return y
 	}
 	var y bool
 	y, f.text = f.asPath.match(v, f.text)

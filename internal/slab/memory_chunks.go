@@ -107,6 +107,14 @@ func (t *Table) Store(i, w uint32) {
 	atomic.StoreUint32(&c[i&(1<<tablePageBits-1)], w)
 }
 
+// StoreRow sets the words from i on, which lie in one page of TablePage words, and
+// which nobody reads before an atomic store tells of them.
+func (t *Table) StoreRow(i uint32, row []uint32) {
+	for j, w := range row {
+		t.Store(i+uint32(j), w)
+	}
+}
+
 // Used says whether the page of TablePage words that holds word i was ever
 // stored to.
 func (t *Table) Used(i uint32) bool { return t.chunks[i>>tablePageBits].Load() != nil }

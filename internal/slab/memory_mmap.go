@@ -130,6 +130,16 @@ func (t *Table) Store(i, w uint32) {
 	atomic.StoreUint32((*uint32)(unsafe.Add(t.base, uintptr(i)<<2)), w)
 }
 
+// StoreRow sets the words from i on, which lie in one page of TablePage words, and
+// which nobody reads before an atomic store tells of them: it costs no more than
+// a copy.
+func (t *Table) StoreRow(i uint32, row []uint32) {
+	if p := &t.used[i/TablePage]; !p.Load() {
+		p.Store(true)
+	}
+	copy(unsafe.Slice((*uint32)(unsafe.Add(t.base, uintptr(i)<<2)), len(row)), row)
+}
+
 // Used says whether the page of TablePage words that holds word i was ever
 // stored to.
 func (t *Table) Used(i uint32) bool { return t.used[i/TablePage].Load() }

@@ -12,7 +12,6 @@ import (
 type Summary struct {
 	LocalPref, MED         uint32 // 100 and 0 where the set has none
 	NeighborAS, OriginAS   uint32
-	ASPath                 ASPathID
 	PathLen                uint16 // RFC 4271 9.1.2.2, RFC 5065; 65535 stands for more
 	Origin                 uint8
 	HasLocalPref, HasMED   bool
@@ -29,8 +28,8 @@ const (
 	sumMED
 	sumNeighbor
 	sumOriginAS
-	sumASPath
-	sumRest // path length << 16 | origin << 8 | flags
+	sumASPath // 0: nobody has asked yet
+	sumRest   // path length << 16 | origin << 8 | flags
 	sumWords
 )
 
@@ -46,8 +45,8 @@ const (
 // communityLLGRStale marks routes of a peer that is gone, whoever keeps them.
 const communityLLGRStale = 0xffff0006
 
-// Attrs interns attribute sets and, apart, the AS_PATHs in them. Any goroutine
-// may call its methods.
+// Attrs interns attribute sets and, apart, the AS_PATHs that somebody has asked
+// for in them. Any goroutine may call its methods.
 type Attrs struct {
 	sets  *store
 	paths *store
@@ -74,7 +73,7 @@ func NewAttrs(o AttrsOptions) *Attrs {
 		sets:  newStore("attributes", sumWords, o.MaxSets, o.MaxWords),
 		paths: newStore("as-paths", entryUser, o.MaxSets, o.MaxWords),
 	}
-	a.sets.fill = a.summarise
+	a.sets.fill = summarise
 	id, ok := a.paths.intern(nil)
 	if !ok {
 		panic("BUG: rib: no room for the empty AS_PATH")
@@ -137,7 +136,6 @@ func (a *Attrs) Summary(id AttrID) (s Summary, ok bool) {
 		MED:          e.Load(base + sumMED),
 		NeighborAS:   e.Load(base + sumNeighbor),
 		OriginAS:     e.Load(base + sumOriginAS),
-		ASPath:       ASPathID(e.Load(base + sumASPath)),
 		PathLen:      uint16(rest >> 16),
 		Origin:       uint8(rest >> 8),
 		HasLocalPref: rest&sumHasLocalPref != 0,
@@ -161,9 +159,30 @@ func (a *Attrs) Warm(id AttrID) uint32 {
 	return a.sets.entries.Load(uint32(id)*sumWords + sumNeighbor)
 }
 
-// ASPathOf returns the AS_PATH's id of a set that is in use.
+// ASPathOf returns the AS_PATH's id of a set that is in use, which the first who
+// asks has interned: most sets are never asked. It is 0 where there is no room
+// for another AS_PATH, and for a set that has ended before anybody asked.
 func (a *Attrs) ASPathOf(id AttrID) ASPathID {
-	return ASPathID(a.sets.entries.Load(uint32(id)*sumWords + sumASPath))
+	if p := a.sets.entries.Load(uint32(id)*sumWords + sumASPath); p != 0 {
+		return ASPathID(p)
+	}
+	st := &a.sets.stripes[id&(numStripes-1)]
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	b, ok := a.sets.bytes(uint32(id))
+	if !ok {
+		return 0
+	}
+	path := a.empty
+	if v, _ := wire.FindAttr(b, wire.AttrASPath); len(v) > 0 {
+		n, ok := a.paths.intern(v)
+		if !ok {
+			return 0
+		}
+		path = ASPathID(n)
+	}
+	a.sets.entries.Store(uint32(id)*sumWords+sumASPath, uint32(path))
+	return path
 }
 
 // ASPathBytes returns the value of an AS_PATH, segments of 4-octet AS numbers,
@@ -188,7 +207,8 @@ func (a *Attrs) ASPaths(yield func(ASPathID, []byte) bool) {
 
 // AttrsStats counts the tables of Attrs.
 type AttrsStats struct {
-	Sets, ASPaths int
+	Sets          int
+	ASPaths       int    // that somebody has asked for
 	Ended         int    // sets that are no longer in use and whose ids rest
 	SetBytes      uint64 // canonical bytes of the sets in use
 	MemoryBytes   uint64 // all that the tables take
@@ -209,13 +229,12 @@ func (a *Attrs) Stats() AttrsStats {
 }
 
 // summarise sets the words of a new entry from the set's bytes.
-func (a *Attrs) summarise(base uint32, canonical []byte) bool {
+func summarise(row []uint32, canonical []byte) {
 	var (
 		localPref, med      uint32 = DefaultLocalPref, 0
 		neighbor, originAS  uint32
 		origin, flags, size uint32
 	)
-	path := a.empty
 	w := wire.WalkAttributes(canonical)
 	for w.Next() {
 		v := w.Value()
@@ -225,11 +244,6 @@ func (a *Attrs) summarise(base uint32, canonical []byte) bool {
 				origin = uint32(v[0])
 			}
 		case wire.AttrASPath:
-			id, ok := a.paths.intern(v)
-			if !ok {
-				return false
-			}
-			path = ASPathID(id)
 			size = uint32(min(wire.ASPathLen(v), math.MaxUint16))
 			if as, ok := wire.ASPathNeighbor(v); ok {
 				neighbor, flags = as, flags|sumHasNeighbor
@@ -255,14 +269,9 @@ func (a *Attrs) summarise(base uint32, canonical []byte) bool {
 			}
 		}
 	}
-	e := a.sets.entries
-	e.Store(base+sumLocalPref, localPref)
-	e.Store(base+sumMED, med)
-	e.Store(base+sumNeighbor, neighbor)
-	e.Store(base+sumOriginAS, originAS)
-	e.Store(base+sumASPath, uint32(path))
-	e.Store(base+sumRest, size<<16|min(origin, 255)<<8|flags)
-	return true
+	row[sumLocalPref], row[sumMED] = localPref, med
+	row[sumNeighbor], row[sumOriginAS] = neighbor, originAS
+	row[sumASPath], row[sumRest] = 0, size<<16|min(origin, 255)<<8|flags
 }
 
 // AttrsSweep is one search for sets that nothing uses. One at a time.
@@ -293,7 +302,7 @@ func (s *AttrsSweep) Mark(id AttrID) { s.sets.mark(uint32(id)) }
 func (s *AttrsSweep) End(mayEnd bool, now, rested uint32) (ended, freed int) {
 	a := s.a
 	ended, freed = a.sets.end(s.sets, mayEnd, now, rested)
-	// An AS_PATH is in use while a set that has it is not free: the bytes of
+	// An AS_PATH is in use while a set that knows its id is not free: the bytes of
 	// an ended set may still be read.
 	paths := a.paths.begin()
 	paths.mark(uint32(a.empty))

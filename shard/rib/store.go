@@ -39,6 +39,9 @@ const (
 	entryUser
 )
 
+// maxEntry is the words of the largest entry.
+const maxEntry = 8
+
 // States of an entry, in the low bits of its meta word; the stamp is above, and
 // above that 24 bits of the hash.
 const (
@@ -60,8 +63,8 @@ type store struct {
 	arena   *slab.Arena
 	limit   uint32 // of local ids
 	seed    maphash.Seed
-	hash    func([]byte) uint64              // XXH64, but for tests
-	fill    func(base uint32, b []byte) bool // sets the user's words of a new entry; false refuses it
+	hash    func([]byte) uint64          // XXH64, but for tests
+	fill    func(row []uint32, b []byte) // sets the user's words of a new entry
 	sweep   atomic.Uint32                    // stamp of what is seen now
 	top     atomic.Uint32                    // local ids in use are below
 	refused atomic.Uint64
@@ -80,6 +83,7 @@ type stripe struct {
 	moved []movedString // where strings were before
 	heap  *slab.Heap
 	size  uint64 // octets of live strings
+	row   [maxEntry]uint32
 	_     [64]byte
 }
 
@@ -253,8 +257,14 @@ func (s *store) add(st *stripe, n uint32, h uint64, b []byte) (local uint32) {
 		words := s.arena.Words(ref+1, uint32(len(b)+3)/4)
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), len(b)), b)
 	}
-	s.entries.Store(id*s.words+entryBytes, ref)
-	if s.fill != nil && !s.fill(id*s.words, b) || !s.place(st, local, h, b) && !s.growFor(st, n, local, h, b) {
+	row := &st.row
+	row[entryBytes] = ref
+	if s.fill != nil {
+		s.fill(row[:], b)
+	}
+	// The rest of the row is there before the index or its state says so.
+	s.entries.StoreRow(id*s.words+entryBytes, row[entryBytes:s.words])
+	if !s.place(st, local, h, b) && !s.growFor(st, n, local, h, b) {
 		st.heap.Free(ref, runWords(len(b)))
 		st.free = append(st.free, local)
 		return 0
