@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -89,8 +91,19 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	for _, ct := range []string{typeNDJSON, "application/yaml", "text/plain"} {
 		openapi3filter.RegisterBodyDecoder(ct, text)
 	}
-	_, s := small(t)
+	_, s, peers := withSessions(t)
 	s.opts.Loads = &fakeLoads{list: []apiv1.Load{{ID: "1", State: "done"}}}
+	refused := &Refused{Detail: "no", Problems: []apiv1.ConfigProblem{{File: "f", Line: 1, Column: 2, Text: "no"}}}
+	var reloadErr error
+	key := "x"
+	diff := apiv1.ConfigDiff{File: "f", Changes: []apiv1.ConfigChange{{Section: "peers", Name: &key, Change: "changed", Effect: "live", Keys: []apiv1.ConfigKey{{Key: "import", Old: nil, New: &key}}, Peers: []string{"192.0.2.1"}}}}
+	s.opts.ConfigDiff = func(context.Context) (apiv1.ConfigDiff, error) { return diff, reloadErr }
+	s.opts.Reload = func(context.Context) (apiv1.Reload, error) {
+		return apiv1.Reload{ConfigDiff: diff, At: time.Now()}, reloadErr
+	}
+	out := &fakeOut{r: s.rib, peers: map[string]map[outKey][]Advertised{}}
+	out.everything("8f00c2d1e4b7a650")
+	s.opts.AdjOut = out.of
 	var l apiv1.Lookup
 	s.get(t, 200, "/api/v1/lookup/10.1.2.3", &l)
 	seen := map[string]bool{}
@@ -166,9 +179,37 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("POST", "/api/v1/load", `{"file":"/none"}`, "Content-Type", "application/json")
 	check("POST", "/api/v1/load", "", "Content-Type", typeOctets)
 	check("POST", "/api/v1/load", `{"file":"/x"}`, "Content-Type", "application/json", "Origin", "http://x")
+	for _, e := range []error{nil, refused} {
+		peers.fail, reloadErr = e, e
+		check("GET", "/api/v1/config/diff", "")
+		check("POST", "/api/v1/reload", "")
+		for _, action := range []string{"enable", "disable", "reset", "refresh"} {
+			check("POST", "/api/v1/peers/192.0.2.9/"+action, "")
+		}
+		check("POST", "/api/v1/peers", `{"address":"192.0.2.30","as":65030}`, "Content-Type", "application/json")
+		check("DELETE", "/api/v1/peers/203.0.113.3", "")
+	}
+	check("POST", "/api/v1/peers", `x`, "Content-Type", "application/json")
+	check("POST", "/api/v1/peers", `x`, "Content-Type", "image/png")
+	check("POST", "/api/v1/peers/9.9.9.9/reset", "")
+	check("POST", "/api/v1/peers/192.0.2.1/reset", "")
+	check("POST", "/api/v1/peers/192.0.2.2/reset", "")
+	check("POST", "/api/v1/peers/192.0.2.9/reset", "", "Accept", "image/png")
+	check("POST", "/api/v1/reload", "", "Accept", "image/png")
+	for _, e := range s.opts.Peers.List(nil) {
+		if code, body := check("GET", "/api/v1/peers/"+e.ID, ""); code != 200 {
+			t.Errorf("%s: %d %s", e.ID, code, body)
+		}
+	}
+	if code, body := check("GET", "/api/v1/routes?table=adj-out&peer=192.0.2.9", ""); code != 200 || !strings.Contains(body, "prefix") {
+		t.Errorf("adj-out: %d %s", code, body)
+	}
+	check("GET", "/api/v1/routes/count?table=adj-out&peer=192.0.2.9", "")
+	check("GET", "/api/v1/routes?table=adj-out&peer=192.0.2.2", "")
 	check("DELETE", "/api/v1/peers/9.9.9.9", "")
 	check("DELETE", "/api/v1/peers/192.0.2.1", "", "Origin", "http://x")
 	check("DELETE", "/api/v1/peers/192.0.2.1", "")
+	check("DELETE", "/api/v1/peers/192.0.2.2", "")
 	for _, uri := range []string{"/api/v1/paths", "/api/v1/updates", "/api/v1/flowspec", "/api/v1/flowspec/match", "/api/v1/mitigations", "/api/v1/reload", "/api/v1/peers", "/api/v1/peers/1.2.3.4/reset"} {
 		check("POST", uri, "{}")
 	}

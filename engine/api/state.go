@@ -125,6 +125,9 @@ func (s *Server) collect(w *metrics.Writer) {
 	w.Gauge("ribd_http_streams", uint64(max(0, s.streams.Load())))
 	w.Gauge("ribd_render_cache_bytes", uint64(max(0, s.attrs.size.Load())))
 	metrics.RIB(w, s.rib.Stats())
+	if s.opts.Peers != nil {
+		collectPeers(w, s.listPeers(nil))
+	}
 	if s.opts.Loads != nil {
 		collectLoads(w, s.opts.Loads.List())
 	}

@@ -36,6 +36,27 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// Reload is how a reload of the configuration ended.
+type Reload uint8
+
+// The ends of a reload.
+const (
+	ReloadOK      Reload = iota // carried out
+	ReloadRefused               // the file has an error: nothing was changed
+	reloads
+)
+
+// String is the label of the end.
+func (r Reload) String() string {
+	switch r {
+	case ReloadOK:
+		return "ok"
+	case ReloadRefused:
+		return "refused"
+	}
+	return "unknown"
+}
+
 // Set is the metrics of one server. The exported counters are ready to use.
 type Set struct {
 	Lookups   [Kinds]*vm.Counter // addresses looked up
@@ -46,6 +67,8 @@ type Set struct {
 	CacheHit  *vm.Counter        // rendered attribute sets found in the cache
 	CacheMiss *vm.Counter        // and not found
 	Broken    *vm.Counter        // streams that ended early: a gone or stalled client
+
+	Reloads [reloads]*vm.Counter // reloads of the configuration
 
 	set *vm.Set
 
@@ -59,6 +82,9 @@ func New() *Set {
 	s := &Set{set: vm.NewSet()}
 	for k := range Kinds {
 		s.Lookups[k] = s.set.NewCounter(fmt.Sprintf(`ribd_lookups_total{kind=%q}`, k))
+	}
+	for r := range reloads {
+		s.Reloads[r] = s.set.NewCounter(fmt.Sprintf(`ribd_reloads_total{result=%q}`, r))
 	}
 	s.Rows = s.set.NewCounter("ribd_route_rows_total")
 	s.BodyIn = s.set.NewCounter("ribd_http_body_bytes_total")
