@@ -10,13 +10,8 @@ import (
 // Router makes operations of a [shard.Fan] from the routes of UPDATEs: it knows
 // in which table, and under which key, an NLRI of any family is stored. It
 // belongs to the goroutine of its Fan.
-//
-// The counts are of routes. They only grow.
 type Router struct {
-	Announced uint64
-	Withdrawn uint64
-	Treated   uint64 // announced with malformed attributes, and withdrawn (RFC 7606)
-	Refused   uint64 // announced, but there is no room: withdrawn
+	RouteCounts
 
 	rib     *shard.RIB
 	attrs   *rib.Attrs
@@ -24,6 +19,14 @@ type Router struct {
 	scratch []byte
 	judge   judge
 	tables  [tableSlots]tableSlot
+}
+
+// RouteCounts counts routes; it only grows.
+type RouteCounts struct {
+	Announced uint64
+	Withdrawn uint64 // whether or not they were there
+	Treated   uint64 // announced with malformed attributes, and withdrawn (RFC 7606)
+	Refused   uint64 // announced, but there is no room: withdrawn
 }
 
 // NewRouter makes a Router that writes to a Fan of r.
@@ -176,6 +179,40 @@ func (w *Router) withdrawMP(m *wire.MP, peer rib.PeerNum) (n uint64) {
 			if at, ok := w.labelled(m.Family, &c, false); ok {
 				w.fan.Withdraw(at.Table, at.Key, at.Len, peer, c.PathID(), c.HasPathID())
 			}
+		}
+	}
+	return n
+}
+
+// CountRoutes counts the NLRI of u: as many operations as a Router makes of it,
+// at most.
+func CountRoutes(u *wire.Update) (n int) {
+	for c := u.Withdrawn4(); c.Next(); n++ {
+	}
+	for c := u.NLRI4(); c.Next(); n++ {
+	}
+	if m, ok := u.Unreach(); ok {
+		n += countMP(&m)
+	}
+	if m, ok := u.Reach(); ok {
+		n += countMP(&m)
+	}
+	return n
+}
+
+func countMP(m *wire.MP) (n int) {
+	switch form := m.Family.Form(); {
+	case form == wire.FormRaw:
+		for c := m.Raw(); c.Next(); n++ {
+		}
+	case form != wire.FormPrefix:
+		for c := m.Labelled(); c.Next(); n++ {
+		}
+	case m.Family.Is4():
+		for c := m.NLRI4(); c.Next(); n++ {
+		}
+	default:
+		for c := m.NLRI6(); c.Next(); n++ {
 		}
 	}
 	return n

@@ -1,8 +1,8 @@
 package mrt
 
 import (
+	"ribd/engine/ingest"
 	"ribd/shard/rib"
-	"ribd/trie"
 	"ribd/wire"
 	"ribd/wire/mrt"
 )
@@ -89,114 +89,37 @@ func (w *worker) parse(s *wire.Session) *wire.Error {
 	return w.update.ParseBody(w.msg.Body, s)
 }
 
-// verb is what a message says of a prefix.
-type verb uint8
-
-const (
-	announce  verb = iota
-	malformed      // announced with attributes that make it a withdrawal (RFC 7606)
-	withdraw
-)
-
 // routes applies the UPDATE: withdrawals, then announcements.
 func (w *worker) routes(p *peer) {
-	u := &w.update
-	path := rib.Path{Received: w.rec.Time}
-	for c := u.Withdrawn4(); c.Next(); {
-		path.PathID, path.HasPathID = c.PathID(), c.HasPathID()
-		w.apply(withdraw, rib.TableIPv4Unicast, key4(&c), c.Len(), p, &path)
+	u, to := &w.update, w.to
+	// No NLRI is shorter than an octet: mostly there is room for as many
+	// operations as octets, and no need to count.
+	if n := len(w.msg.Body); !w.roomFor(n) && !w.roomFor(ingest.CountRoutes(u)) {
+		w.turn()
 	}
-	if m, ok := u.Unreach(); ok {
-		w.eachMP(withdraw, &m, p, &path)
-	}
-	v := announce
-	if u.Action() >= wire.TreatAsWithdraw {
-		v = malformed
-	}
-	if u.HasNLRI4() {
-		if v == announce {
-			path.Attrs = w.intern(u.Attributes(w.scratch))
-		}
-		for c := u.NLRI4(); c.Next(); {
-			path.PathID, path.HasPathID = c.PathID(), c.HasPathID()
-			w.apply(v, rib.TableIPv4Unicast, key4(&c), c.Len(), p, &path)
-		}
-	}
-	if m, ok := u.Reach(); ok && len(m.NLRI) > 0 {
-		if v == announce {
-			w.scratch = u.ReachAttributes(w.scratch)
-			path.Attrs = w.intern(w.scratch)
-		}
-		w.eachMP(v, &m, p, &path)
-	}
-}
-
-// intern returns the id of canonical attributes, 0: there is no room.
-func (w *worker) intern(b []byte) rib.AttrID {
-	id, ok := w.j.l.rib.Attrs().Intern(b)
-	if !ok {
-		return 0
-	}
-	return id
-}
-
-// eachMP applies v to what a multiprotocol attribute names.
-func (w *worker) eachMP(v verb, m *wire.MP, p *peer, path *rib.Path) {
-	switch m.Family.Form() {
-	case wire.FormPrefix:
-		t := w.tables.of(w.j.l.rib, m.Family, 0)
-		if m.Family.Is4() {
-			for c := m.NLRI4(); c.Next(); {
-				path.PathID, path.HasPathID = c.PathID(), c.HasPathID()
-				w.apply(v, t, key4(&c), c.Len(), p, path)
-			}
-			return
-		}
-		for c := m.NLRI6(); c.Next(); {
-			path.PathID, path.HasPathID = c.PathID(), c.HasPathID()
-			w.apply(v, t, trie.Key{Hi: c.Hi(), Lo: c.Lo()}, c.Len(), p, path)
-		}
-	case wire.FormRaw:
-		for c := m.Raw(); c.Next(); {
-			path.PathID, path.HasPathID = c.PathID(), c.HasPathID()
-			t, k, n := w.raw(m.Family, c.Bytes())
-			w.apply(v, t, k, n, p, path)
-		}
+	before := to.RouteCounts
+	to.Withdraw(u, rib.PeerNum(p.num.Load()))
+	switch {
+	case !u.HasReachable():
+	case u.Action() >= wire.TreatAsWithdraw:
+		to.Treat(u, rib.PeerNum(p.num.Load()))
 	default:
-		for c := m.Labelled(); c.Next(); {
-			path.PathID, path.HasPathID = c.PathID(), c.HasPathID()
-			t, k, n, labels := w.labelled(&c, m.Family)
-			path.Labels = labels
-			w.apply(v, t, k, n, p, path)
-		}
-		path.Labels = 0
+		to.Announce(u, p.used(), w.rec.Time, nil)
 	}
+	announced, withdrawn := int64(to.Announced-before.Announced), int64(to.Withdrawn-before.Withdrawn)
+	treated, refused := int64(to.Treated-before.Treated), int64(to.Refused-before.Refused)
+	w.n.routes += announced
+	w.n.withdrawals += withdrawn
+	w.n.treated += treated
+	w.n.refused += refused
+	w.ops += int(announced + withdrawn + treated + refused)
+	w.word += opWords * int(announced+withdrawn+treated+refused)
 }
 
-func key4(c *wire.NLRI4) trie.Key { return trie.Key{Hi: uint64(c.Addr()) << 32} }
+// opWords is as many words as an operation of one path takes, at most.
+const opWords = 11
 
-// apply makes one operation of what a message says of a prefix. A route that
-// there is no room for takes an older one of the same key away.
-func (w *worker) apply(v verb, t rib.TableID, k trie.Key, n uint8, p *peer, path *rib.Path) {
-	if t == noTable {
-		w.n.refused++
-		return
-	}
-	if v == announce && path.Attrs != 0 {
-		w.room(1)
-		path.Peer = p.used()
-		w.fan.Announce(t, k, n, path)
-		w.n.routes++
-		return
-	}
-	w.room(0)
-	w.fan.Withdraw(t, k, n, rib.PeerNum(p.num.Load()), path.PathID, path.HasPathID)
-	switch v {
-	case announce:
-		w.n.refused++
-	case malformed:
-		w.n.treated++
-	case withdraw:
-		w.n.withdrawals++
-	}
+// roomFor says whether n operations more would not make the Fan send a batch.
+func (w *worker) roomFor(n int) bool {
+	return w.ops+n <= earlyOps && w.word+opWords*n <= earlyWords
 }

@@ -1,6 +1,7 @@
 package mrt
 
 import (
+	"ribd/engine/ingest"
 	"ribd/shard"
 	"ribd/shard/rib"
 	"ribd/trie"
@@ -23,6 +24,7 @@ const maxGroup = 256
 type worker struct {
 	j    *job
 	fan  *shard.Fan
+	to   *ingest.Router // of fan
 	seg  *segment
 	mine bool // all segments before have been sent
 	ops  int  // in the Fan since its Flush
@@ -44,7 +46,6 @@ type worker struct {
 	groupK  trie.Key
 	groupN  uint8
 	groupT  rib.TableID
-	tables  tableCache
 	last    *peer // of the message before
 	lastKey peerKey
 	known   map[peerKey]*peer
@@ -54,6 +55,7 @@ type worker struct {
 
 func newWorker(j *job) *worker {
 	w := &worker{j: j, fan: j.l.rib.NewFan(), known: map[peerKey]*peer{}, scratch: make([]byte, 0, 8<<10)}
+	w.to = ingest.NewRouter(j.l.rib, w.fan)
 	for i := range w.session {
 		w.session[i] = wire.Session{AS4: i&1 != 0, Extended: true, Recorded: true}
 		if i&2 != 0 {
@@ -157,11 +159,11 @@ func (w *worker) ribRecord() *mrt.Error {
 	if err := x.Parse(&w.rec); err != nil {
 		return err
 	}
-	table, key, n, labels, err := w.place(x)
+	at, labels, ok, err := w.place(x)
 	if err != nil {
 		return err
 	}
-	if table == noTable {
+	if !ok {
 		w.n.refused += int64(x.Count)
 		return nil
 	}
@@ -194,14 +196,14 @@ func (w *worker) ribRecord() *mrt.Error {
 		return err
 	}
 	if bad > 0 {
-		w.takeBad(table, key, n)
+		w.takeBad(at)
 	}
 	if ix.shared {
 		w.once()
 	}
 	if len(w.paths) > 0 {
 		w.room(len(w.paths))
-		w.fan.Entry(table, key, n, w.paths)
+		w.fan.Entry(at.Table, at.Key, at.Len, w.paths)
 		w.n.routes += int64(len(w.paths))
 	}
 	return nil
@@ -209,7 +211,7 @@ func (w *worker) ribRecord() *mrt.Error {
 
 // takeBad withdraws the paths whose attributes are malformed (RFC 7606) or have
 // no room, and leaves the others.
-func (w *worker) takeBad(t rib.TableID, k trie.Key, n uint8) {
+func (w *worker) takeBad(at ingest.Place) {
 	good := w.paths[:0]
 	for i := range w.paths {
 		p := w.paths[i]
@@ -218,7 +220,7 @@ func (w *worker) takeBad(t rib.TableID, k trie.Key, n uint8) {
 			continue
 		}
 		w.room(0)
-		w.fan.Withdraw(t, k, n, p.Peer, p.PathID, p.HasPathID)
+		w.fan.Withdraw(at.Table, at.Key, at.Len, p.Peer, p.PathID, p.HasPathID)
 	}
 	w.paths = good
 }
@@ -243,16 +245,17 @@ func (w *worker) once() {
 	w.paths = good
 }
 
-// place returns where the prefix of a RIB record belongs; noTable: there is no
-// room for another.
-func (w *worker) place(x *mrt.RIB) (t rib.TableID, k trie.Key, n uint8, labels uint32, err *mrt.Error) {
+// place returns where the prefix of a RIB record belongs; ok is false where there
+// is no room for another.
+func (w *worker) place(x *mrt.RIB) (at ingest.Place, labels uint32, ok bool, err *mrt.Error) {
 	switch x.Family.Form() {
 	case wire.FormPrefix:
-		k.Hi, k.Lo, n = x.Key()
-		return w.tables.of(w.j.l.rib, x.Family, 0), k, n, 0, nil
+		at.Table, ok = w.to.Table(x.Family, 0)
+		at.Key.Hi, at.Key.Lo, at.Len = x.Key()
+		return at, 0, ok, nil
 	case wire.FormRaw:
-		t, k, n = w.raw(x.Family, x.NLRI)
-		return t, k, n, 0, nil
+		at, ok = w.to.Raw(x.Family, x.NLRI)
+		return at, 0, ok, nil
 	}
 	l := wire.NewNLRILabelled(x.NLRI, 0, x.Family, false, false)
 	if !l.Next() {
@@ -260,33 +263,10 @@ func (w *worker) place(x *mrt.RIB) (t rib.TableID, k trie.Key, n uint8, labels u
 		if e := l.Err(); e != nil {
 			reason = e.Reason
 		}
-		return noTable, k, 0, 0, &mrt.Error{Off: mrt.HeaderLen + 7, Field: "Network Layer Reachability Information", Reason: reason, RFC: "RFC 6396 4.3.3"}
+		return at, 0, false, &mrt.Error{Off: mrt.HeaderLen + 7, Field: "Network Layer Reachability Information", Reason: reason, RFC: "RFC 6396 4.3.3"}
 	}
-	t, k, n, labels = w.labelled(&l, x.Family)
-	return t, k, n, labels, nil
-}
-
-// labelled returns where the NLRI that l stands at belongs.
-func (w *worker) labelled(l *wire.NLRILabelled, f wire.Family) (t rib.TableID, k trie.Key, n uint8, labels uint32) {
-	r := w.j.l.rib
-	rd := uint64(0)
-	if l.HasRD() {
-		rd = l.RD()
-	}
-	labels, ok := r.InternLabels(l.Labels())
-	if !ok {
-		return noTable, k, 0, 0
-	}
-	return w.tables.of(r, f, rd), trie.Key{Hi: l.Hi(), Lo: l.Lo()}, l.Len(), labels
-}
-
-// raw returns where an NLRI of a family without prefixes belongs.
-func (w *worker) raw(f wire.Family, nlri []byte) (t rib.TableID, k trie.Key, n uint8) {
-	k, n, ok := w.j.l.rib.RawKey(nlri)
-	if !ok {
-		return noTable, k, 0
-	}
-	return w.tables.of(w.j.l.rib, f, 0), k, n
+	at, labels, ok = w.to.Labelled(x.Family, &l)
+	return at, labels, ok, nil
 }
 
 // attrs interns the attributes of an entry of a dump; false when they are
@@ -374,8 +354,8 @@ func (w *worker) oldEntry() *mrt.Error {
 		return err
 	}
 	p := w.peer(peerKey{e.Peer, e.PeerAS}, e.PeerAS == e.LocalAS, false)
-	table := w.tables.of(w.j.l.rib, e.Family, 0)
-	if p == nil || table == noTable {
+	table, ok := w.to.Table(e.Family, 0)
+	if p == nil || !ok {
 		w.n.refused++
 		return nil
 	}
