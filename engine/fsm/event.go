@@ -182,6 +182,7 @@ type Action struct {
 	Kind         ActionKind
 	Timer        Timer             // ActStartTimer, ActStopTimer
 	After        time.Duration     // ActStartTimer
+	Exact        bool              // ActStartTimer: After is not to be made shorter by chance
 	Retain       bool              // ActDown
 	Notification wire.Notification // ActSendNotification
 }

@@ -162,8 +162,9 @@ type Machine struct {
 	counter   uint32
 	hold      time.Duration // negotiated
 	keepalive time.Duration
-	graceful  bool // the peer keeps, and is kept, by graceful restart (RFC 4724)
-	notifyGR  bool // so with a NOTIFICATION (RFC 8538)
+	retain    bool // routes of the peer outlive the session (RFC 4724)
+	retained  bool // and ours do at the peer
+	notify    bool // so with a NOTIFICATION (RFC 8538)
 }
 
 // New returns the machine of a peer, in Idle.

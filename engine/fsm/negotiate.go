@@ -60,6 +60,8 @@ type Retention struct {
 	// Forwarding holds the families whose forwarding state outlived the restart;
 	// retained routes of others are to be removed at once (RFC 4724 section 4.2).
 	Forwarding wire.FamilySet
+	// ByPeer: the peer retains routes of ours.
+	ByPeer bool
 	// EndOfRIB: the peer marks the end of its first routes.
 	EndOfRIB bool
 	// LLGR: the peer takes routes with LLGR_STALE (RFC 9494 section 4.3).
@@ -74,6 +76,9 @@ type LongLived struct {
 	Family     wire.Family
 	Forwarding bool
 	StaleTime  time.Duration
+	// Only: graceful restart does not cover the family, so that RestartTime is 0
+	// for it.
+	Only bool
 }
 
 // PeerAS returns the peer's AS number.
@@ -205,7 +210,7 @@ func (n *Negotiated) graceful(want *Want) {
 	}
 	g.RestartTime = time.Duration(theirs.Time) * time.Second
 	g.Notification = ours.Notification && theirs.Notification
-	g.Restarting = theirs.Restarting
+	g.Restarting, g.ByPeer = theirs.Restarting, len(ours.Families) > 0
 	for _, f := range theirs.Families {
 		if !n.Families.Has(f.Family) {
 			continue
@@ -224,7 +229,10 @@ func (n *Negotiated) graceful(want *Want) {
 		if t == 0 || !n.Families.Has(f.Family) {
 			continue
 		}
-		g.Families = g.Families.With(f.Family)
-		g.LongLived = append(g.LongLived, LongLived{f.Family, f.Forwarding, time.Duration(t) * time.Second})
+		g.LongLived = append(g.LongLived, LongLived{Family: f.Family, Forwarding: f.Forwarding,
+			StaleTime: time.Duration(t) * time.Second, Only: !g.Families.Has(f.Family)})
+	}
+	for _, l := range g.LongLived {
+		g.Families = g.Families.With(l.Family)
 	}
 }
