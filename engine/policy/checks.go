@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"ribd/engine/config"
+	"ribd/shard/rib"
+	"ribd/wire"
+)
+
+// Checks is what is asked of the routes of a live session before any policy.
+// What else the checks need (external or internal, AS number and role of the
+// peer) is in its PeerFacts.
+type Checks struct {
+	// LocalAS holds the AS numbers that are ours: the router's and, where there
+	// is one, that which the peer sees. AllowOwnAS is how often they may stand
+	// in an AS_PATH.
+	LocalAS    []uint32
+	AllowOwnAS uint8
+	// RouterID and ClusterID are ours; 0 is not checked.
+	RouterID, ClusterID uint32
+	// EnforceFirstAS: the first AS of an external peer's path is its own. It is
+	// not asked of a route server, which a peer is whose role is rs.
+	EnforceFirstAS bool
+	// RejectASSets refuses paths with AS_SETs (RFC 9774).
+	RejectASSets bool
+	// Own holds addresses of ours: a next hop is none of them.
+	Own []netip.Addr
+	// Loopback: the session runs over loopback addresses, so that next hops may
+	// be loopback addresses as well.
+	Loopback bool
+}
+
+// gracefulShutdown is the community GRACEFUL_SHUTDOWN (RFC 8326).
+const gracefulShutdown = 0xffff0000
+
+// checker carries the checks out for one peer.
+type checker struct {
+	Checks
+	attrs    *rib.Attrs
+	external bool
+	as       uint32
+	role     config.SessionRole // ours
+	memo     *memo              // of what is changed
+}
+
+func newChecker(attrs *rib.Attrs, peer *PeerFacts, c Checks, room *memoRoom) *checker {
+	c.LocalAS, c.Own = slices.Clone(c.LocalAS), slices.Clone(c.Own)
+	if peer.Role == config.RoleRSClient {
+		c.EnforceFirstAS = false
+	}
+	k := &checker{Checks: c, attrs: attrs, external: !peer.Internal, as: peer.ASN, memo: newMemo(room)}
+	if k.external {
+		k.role = peer.Role // RFC 9234 section 5 is about eBGP
+	}
+	return k
+}
+
+// findings is what a set has that checks ask for.
+type findings struct {
+	own      int    // how often our AS numbers stand in the path
+	sets     bool   // there is an AS_SET or AS_CONFED_SET
+	first    uint32 // the first AS of the path
+	hasFirst bool
+	nextHop  []byte
+	loop     rib.FilterReason // of originator or cluster
+	shutdown bool             // GRACEFUL_SHUTDOWN
+	otc      uint32
+	hasOTC   bool
+}
+
+// look finds what checks ask for in a canonical set.
+func (k *checker) look(canonical []byte) (f findings) {
+	for w := wire.WalkAttributes(canonical); w.Next(); {
+		v := w.Value()
+		switch w.Type() {
+		case wire.AttrASPath:
+			k.lookAtPath(v, &f)
+		case wire.AttrNextHop:
+			f.nextHop = v
+		case wire.AttrCommunities:
+			for k.external && len(v) >= 4 {
+				f.shutdown = f.shutdown || binary.BigEndian.Uint32(v) == gracefulShutdown
+				v = v[4:]
+			}
+		case wire.AttrOriginatorID:
+			if len(v) == 4 && k.RouterID != 0 && binary.BigEndian.Uint32(v) == k.RouterID {
+				f.loop = rib.FilterOriginatorLoop
+			}
+		case wire.AttrClusterList:
+			for ; len(v) >= 4; v = v[4:] {
+				if k.ClusterID != 0 && binary.BigEndian.Uint32(v) == k.ClusterID && f.loop == rib.FilterNone {
+					f.loop = rib.FilterClusterLoop
+				}
+			}
+		case wire.AttrOTC:
+			if len(v) == 4 {
+				f.otc, f.hasOTC = binary.BigEndian.Uint32(v), true
+			}
+		}
+	}
+	return f
+}
+
+func (k *checker) lookAtPath(v []byte, f *findings) {
+	for w := wire.WalkASPath(v); w.Next(); {
+		switch w.Type() {
+		case wire.SegSet, wire.SegConfedSet:
+			f.sets = true
+		}
+		for i := range w.Len() {
+			as := w.AS(i)
+			for _, own := range k.LocalAS {
+				if as == own {
+					f.own++
+					break
+				}
+			}
+		}
+	}
+	f.first, f.hasFirst = wire.ASPathNeighbor(v)
+}
+
+// check judges a set. It returns the set to go on with, which is another where
+// OTC was added or GRACEFUL_SHUTDOWN honoured, or why its routes are refused.
+func (k *checker) check(f wire.Family, id rib.AttrID) (rib.AttrID, rib.FilterReason) {
+	canonical, ok := k.attrs.Bytes(id)
+	if !ok {
+		return id, rib.FilterMalformed
+	}
+	found := k.look(canonical)
+	if why := k.refuse(f, &found); why != rib.FilterNone {
+		return id, why
+	}
+	addOTC := !found.hasOTC && unicast(f) &&
+		(k.role == config.RoleCustomer || k.role == config.RoleRSClient || k.role == config.RolePeer)
+	if !addOTC && !found.shutdown {
+		return id, rib.FilterNone
+	}
+	return k.change(canonical, id, addOTC, found.shutdown)
+}
+
+// refuse goes through the checks in order; the first that fails is the reason.
+func (k *checker) refuse(f wire.Family, found *findings) rib.FilterReason {
+	switch {
+	case found.own > int(k.AllowOwnAS):
+		return rib.FilterASLoop
+	case found.loop != rib.FilterNone:
+		return found.loop
+	case k.external && k.EnforceFirstAS && (!found.hasFirst || found.first != k.as):
+		return rib.FilterFirstAS
+	case k.RejectASSets && found.sets:
+		return rib.FilterASSet
+	case found.hasOTC && unicast(f) && k.leaks(found.otc):
+		return rib.FilterOTC
+	case f.Form() != wire.FormRaw && k.badNextHop(found.nextHop):
+		return rib.FilterNextHop
+	}
+	return rib.FilterNone
+}
+
+// leaks is RFC 9234 section 5: a customer or a client of a route server sends no
+// route that is for customers only, a peer none but its own.
+func (k *checker) leaks(otc uint32) bool {
+	switch k.role {
+	case config.RoleProvider, config.RoleRS:
+		return true
+	case config.RolePeer:
+		return otc != k.as
+	}
+	return false
+}
+
+// unicast says whether RFC 9234 is about a family.
+func unicast(f wire.Family) bool { return f == wire.IPv4Unicast || f == wire.IPv6Unicast }
+
+// badNextHop says whether a next hop can't be one: none, zero, a martian or our
+// own. Every other one counts as reachable.
+func (k *checker) badNextHop(v []byte) bool {
+	a, ok := nextHopAddr(v)
+	if !ok {
+		return true
+	}
+	if slices.Contains(k.Own, a) {
+		return true
+	}
+	a = a.Unmap()
+	if a.IsLoopback() {
+		return !k.Loopback
+	}
+	if a.Is4() {
+		b := a.As4()
+		return b[0] == 0 || b[0] >= 224 // this network (RFC 1122), multicast, class E and broadcast
+	}
+	return a.IsUnspecified() || a.IsMulticast()
+}
+
+// change makes the set that others go on with. Its own outcome is remembered:
+// with a role of customer that is every set of the peer.
+func (k *checker) change(canonical []byte, id rib.AttrID, addOTC, shutdown bool) (rib.AttrID, rib.FilterReason) {
+	generation, key := k.attrs.Generation(), uint64(id)
+	if addOTC {
+		key |= 1 << 32
+	}
+	if o, ok := k.memo.get(generation, key); ok {
+		return outcome(o).id(), rib.FilterNone
+	}
+	r := getRoute(k.attrs, nobody, nobody, 0)
+	defer r.release()
+	r.id = id
+	e := &r.editor
+	e.Start(canonical)
+	if addOTC {
+		e.SetUint32(wire.AttrOTC, k.as)
+	}
+	if shutdown {
+		e.SetUint32(wire.AttrLocalPref, 0)
+	}
+	changed, err := r.intern()
+	if err != nil {
+		return id, rib.FilterPolicy // no room: better refused than leaked
+	}
+	k.memo.put(generation, key, uint64(makeOutcome(accepted, 0, 0, changed)))
+	return changed, rib.FilterNone
+}

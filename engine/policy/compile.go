@@ -1,0 +1,294 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+
+	"ribd/engine/config"
+	"ribd/wire"
+)
+
+// policy is a compiled policy: terms in order, and at its end a rejection. It
+// does not change but for the counts of failures.
+type policy struct {
+	name  string
+	terms []*term
+	// digest is of all that the verdicts depend on but for the peers.
+	digest [32]byte
+
+	deps       deps
+	usesFamily bool // a term names family
+	usesFrom   bool
+	peer, from uint16 // fields that terms look at
+}
+
+// term is a compiled term.
+type term struct {
+	number  int   // from 1
+	line    int   // in the file
+	cond    *node // nil: always
+	family  bool  // the condition names family
+	sets    []string
+	verdict config.Verdict
+	actions *actions // nil: none
+
+	failures atomic.Uint64
+	last     atomic.Pointer[string]
+
+	whole cel.Program // the whole condition, for tests
+}
+
+// judges says whether a term judges routes of a family. Those that are not plain
+// prefixes (Flow Spec, VPN and what has no prefixes) are judged only by terms that
+// name family, so that what was written with prefixes in mind never lets them
+// through.
+func (t *term) judges(f wire.Family) bool {
+	return t.family || plain(f)
+}
+
+// plain says whether a family's routes are prefixes and no more than that.
+func plain(f wire.Family) bool {
+	form := f.Form()
+	return form == wire.FormPrefix || form == wire.FormLabelled
+}
+
+// fail notes that the condition failed.
+func (t *term) fail(err error) {
+	t.failures.Add(1)
+	text := "failed"
+	if err != nil {
+		text = err.Error()
+	}
+	t.last.Store(&text)
+}
+
+// compiler compiles the conditions of one configuration.
+type compiler struct {
+	cfg      *config.Config
+	env      *cel.Env
+	sets     map[string]*prefixSet
+	problems config.Problems
+}
+
+// condition compiles the condition of a term.
+func (c *compiler) condition(name string, ct *config.Term, t *term) {
+	where := place{file: c.cfg.File, term: ct}
+	before := len(c.problems)
+	complain := func(line, col int, text string) {
+		l, col := where.at(line, col)
+		c.problems = append(c.problems, config.Problem{File: where.file, Line: l, Col: col,
+			Text: fmt.Sprintf("policies.%s: %s", name, text)})
+	}
+	parsed, issues := c.env.Parse(ct.If)
+	if err := issues.Err(); err != nil {
+		complainAll(issues, complain)
+		return
+	}
+	tree := parsed.NativeRep()
+	rw := &rewriter{fac: ast.NewExprFactory(), cfg: c.cfg, sets: c.sets}
+	rw.report = func(e ast.Expr, format string, args ...any) {
+		loc := tree.SourceInfo().GetStartLocation(e.ID())
+		complain(loc.Line(), loc.Column(), fmt.Sprintf(format, args...))
+	}
+	rw.walk(tree.Expr())
+	if len(c.problems) > before {
+		return
+	}
+	checked, issues := c.env.Check(parsed)
+	if err := issues.Err(); err != nil {
+		complainAll(issues, complain)
+		return
+	}
+	if out := checked.OutputType(); out != cel.BoolType {
+		complain(1, 0, fmt.Sprintf("the condition is %s: it has to be true or false", withArticle(out.String())))
+		return
+	}
+	t.family, t.sets = rw.family, rw.used
+	b := &builder{compiler: c, checked: checked.NativeRep(), native: native{c.sets}}
+	root, err := b.build(checked.NativeRep().Expr())
+	if err == nil {
+		t.whole, err = c.program(checked.NativeRep(), 0)
+	}
+	if err != nil {
+		complain(1, 0, err.Error())
+		return
+	}
+	root.number(0)
+	t.cond = root
+}
+
+func withArticle(typ string) string {
+	if strings.ContainsAny(typ[:1], "aeiou") {
+		return "an " + typ
+	}
+	return "a " + typ
+}
+
+// complainAll reports what CEL found.
+func complainAll(issues *cel.Issues, complain func(line, col int, text string)) {
+	for _, e := range issues.Errors() {
+		complain(e.Location.Line(), e.Location.Column(), readable(e.Message))
+	}
+}
+
+// readable puts a complaint of CEL in the words of a condition.
+func readable(msg string) string {
+	msg = written.Replace(msg)
+	msg = strings.TrimSuffix(msg, " (in container '')")
+	if rest, ok := strings.CutPrefix(msg, "undeclared reference to "); ok {
+		name := strings.Trim(rest, "'")
+		if near := nearestName(name); near != "" {
+			return fmt.Sprintf("no variable or function %s: did you mean %s?", name, near)
+		}
+		return fmt.Sprintf("no variable or function %s", name)
+	}
+	msg = strings.TrimPrefix(msg, "Syntax error: ")
+	return msg
+}
+
+// nearestName returns the variable that starts or ends as name does.
+func nearestName(name string) string {
+	best, score := "", 2
+	for v := range variables {
+		n := 0
+		for n < len(v) && n < len(name) && v[n] == name[n] {
+			n++
+		}
+		if n > score || n == score && best != "" && v < best {
+			best, score = v, n
+		}
+	}
+	return best
+}
+
+// program plans an expression; cost 0 is without limit.
+func (c *compiler) program(a *ast.AST, cost uint64) (cel.Program, error) {
+	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if cost > 0 {
+		opts = append(opts, cel.CostLimit(cost), cel.CostTracking(costs{}))
+	}
+	return c.env.PlanProgram(a, opts...)
+}
+
+// builder makes nodes of a type-checked condition.
+type builder struct {
+	*compiler
+	checked *ast.AST
+	native  native
+}
+
+func (b *builder) build(e ast.Expr) (*node, error) {
+	if e.Kind() == ast.CallKind {
+		call := e.AsCall()
+		switch fn := call.FunctionName(); fn {
+		case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot:
+			var parts []*node
+			for _, a := range call.Args() {
+				n, err := b.build(a)
+				if err != nil {
+					return nil, err
+				}
+				parts = append(parts, n)
+			}
+			switch fn {
+			case operators.LogicalAnd:
+				return join(opAnd, parts), nil
+			case operators.LogicalOr:
+				return join(opOr, parts), nil
+			}
+			return parent(opNot, parts), nil
+		case operators.Conditional:
+			var parts []*node
+			for _, a := range call.Args() {
+				n, err := b.build(a)
+				if err != nil {
+					return nil, err
+				}
+				parts = append(parts, n)
+			}
+			return parent(opCond, parts), nil
+		}
+	}
+	return b.leaf(e)
+}
+
+// leaf makes a leaf: a closure, or a program of CEL.
+func (b *builder) leaf(e ast.Expr) (*node, error) {
+	n := &node{op: opLeaf, slot: -1}
+	ast.PostOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		v := variableOf(e)
+		if v == nil {
+			return
+		}
+		n.deps |= v.deps
+		switch v.kind {
+		case varPeer:
+			n.peer |= 1 << v.field
+		case varFrom:
+			n.from |= 1 << v.field
+		case varSource:
+			n.from |= 1 << fieldSource
+		}
+	}))
+	if n.leaf = b.native.leaf(e); n.leaf != nil {
+		return n, nil
+	}
+	part := ast.NewCheckedAST(ast.NewAST(e, b.checked.SourceInfo()), b.checked.TypeMap(), b.checked.ReferenceMap())
+	prog, err := b.program(part, maxCost)
+	if err != nil {
+		return nil, err
+	}
+	n.leaf = func(r *route) tri { return evaluate(prog, r) }
+	return n, nil
+}
+
+var errNotBool = errors.New("neither true nor false")
+
+// evaluate runs a program on a route.
+func evaluate(prog cel.Program, r *route) tri {
+	v, _, err := prog.Eval(r)
+	if err != nil {
+		r.err = err
+		return failed
+	}
+	b, ok := v.(types.Bool)
+	if !ok {
+		r.err = errNotBool
+		return failed
+	}
+	return triOf(bool(b))
+}
+
+// place says where in the file a condition's text lies.
+type place struct {
+	file string
+	term *config.Term
+}
+
+// at turns a line from 1 and a column from 0 of the condition's text into a line
+// and column of the file, both from 1.
+func (p place) at(line, col int) (int, int) {
+	if line < 1 { // nowhere in particular
+		line, col = 1, 0
+	}
+	return p.term.IfLine + line - 1, p.term.IfCol + col
+}
+
+// sortProblems puts complaints in the order of the file.
+func sortProblems(ps config.Problems) config.Problems {
+	slices.SortStableFunc(ps, func(a, b config.Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Col - b.Col
+	})
+	return ps
+}

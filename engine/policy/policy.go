@@ -1,0 +1,199 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"weak"
+
+	"ribd/engine/config"
+	"ribd/shard/rib"
+)
+
+// The policies that are there without being defined.
+const (
+	AcceptAll = "accept-all"
+	RejectAll = "reject-all"
+)
+
+// Set is the policies of one configuration. Any goroutine may use it.
+type Set struct {
+	file     string
+	attrs    *rib.Attrs
+	policies map[string]*policy
+	room     memoRoom
+
+	mu    sync.Mutex
+	cores map[string]weak.Pointer[core]
+}
+
+// Compile compiles the policies of a configuration. It returns all that is wrong
+// with them, and a Set only where nothing is. attrs holds the attribute sets of
+// the routes to be judged; it is nil where a configuration is only checked.
+func Compile(cfg *config.Config, attrs *rib.Attrs) (*Set, config.Problems) {
+	sets := map[string]*prefixSet{}
+	for name, ranges := range cfg.PrefixSets {
+		sets[name] = newPrefixSet(name, ranges)
+	}
+	env, err := newEnv(sets, new(pathExprs))
+	if err != nil {
+		panic("BUG: policy: " + err.Error())
+	}
+	c := &compiler{cfg: cfg, env: env, sets: sets}
+	s := &Set{file: cfg.File, attrs: attrs, policies: map[string]*policy{}, cores: map[string]weak.Pointer[core]{}}
+	s.room.left.Store(memoTotal)
+	for name, terms := range cfg.Policies {
+		s.policies[name] = c.policy(name, terms)
+	}
+	if len(c.problems) > 0 {
+		return nil, sortProblems(c.problems)
+	}
+	return s, nil
+}
+
+func (c *compiler) policy(name string, terms config.Policy) *policy {
+	p := &policy{name: name}
+	if len(terms) > maxTerms {
+		c.problems = append(c.problems, config.Problem{File: c.cfg.File, Line: terms[maxTerms].Line, Col: 1,
+			Text: fmt.Sprintf("policies.%s: there are %d terms: a policy has %d at most", name, len(terms), maxTerms)})
+		return p
+	}
+	hash := sha256.New()
+	for i := range terms {
+		ct := &terms[i]
+		t := &term{number: i + 1, line: ct.Line, verdict: ct.Verdict, actions: newActions(&ct.Then)}
+		if ct.If != "" {
+			c.condition(name, ct, t)
+		}
+		p.terms = append(p.terms, t)
+		if t.cond != nil {
+			p.deps |= t.cond.deps
+			p.peer |= t.cond.peer
+			p.from |= t.cond.from
+		}
+		p.usesFamily = p.usesFamily || t.family
+		fmt.Fprintf(hash, "%q %d %x;", ct.If, ct.Verdict, t.actions.appendDigest(nil))
+		for _, name := range t.sets {
+			fmt.Fprintf(hash, "%q %v;", name, c.cfg.PrefixSets[name])
+		}
+	}
+	p.usesFamily = p.usesFamily || p.deps&depFamily != 0
+	p.usesFrom = p.deps&depFrom != 0
+	hash.Sum(p.digest[:0])
+	return p
+}
+
+// Has says whether there is a policy of a name. "" is the default of RFC 8212.
+func (s *Set) Has(name string) bool {
+	return name == "" || name == AcceptAll || name == RejectAll || s.policies[name] != nil
+}
+
+// UsesRoute says whether a term looks at the prefix or the path id, so that not
+// every verdict is one for all routes of an attribute set.
+func (s *Set) UsesRoute(name string) bool {
+	p := s.policies[name]
+	return p != nil && p.deps&depRoute != 0
+}
+
+// Failure is a term whose condition or changes failed at run time: such routes
+// are rejected.
+type Failure struct {
+	Policy string
+	Term   int // from 1
+	File   string
+	Line   int
+	Count  uint64 // judgements, not routes: one may stand for many
+	Last   string // why, the last time
+}
+
+// Failures lists the terms that have failed, by policy and term.
+func (s *Set) Failures() []Failure {
+	var out []Failure
+	for name, p := range s.policies {
+		for _, t := range p.terms {
+			if n := t.failures.Load(); n > 0 {
+				f := Failure{Policy: name, Term: t.number, File: s.file, Line: t.line, Count: n}
+				if last := t.last.Load(); last != nil {
+					f.Last = *last
+				}
+				out = append(out, f)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Failure) int {
+		if a.Policy != b.Policy {
+			if a.Policy < b.Policy {
+				return -1
+			}
+			return 1
+		}
+		return a.Term - b.Term
+	})
+	return out
+}
+
+// core returns the core of a policy for a peer, the one that there is for peers
+// that are the same to it. from is nil for import. shared says that from is the
+// same for all that may share.
+func (s *Set) core(p *policy, peer *PeerFacts, from func(rib.PeerNum) *PeerFacts) (*core, string) {
+	key := p.key(peer, from == nil)
+	if from != nil {
+		// Export cores are not shared by the memo's key alone: who knows whether
+		// two functions give the same answers?
+		return s.newCore(p, peer, from), key
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.cores[p.name+" "+key].Value(); c != nil {
+		return c, key
+	}
+	for k, w := range s.cores {
+		if w.Value() == nil {
+			delete(s.cores, k)
+		}
+	}
+	c := s.newCore(p, peer, from)
+	s.cores[p.name+" "+key] = weak.Make(c)
+	return c, key
+}
+
+func (s *Set) newCore(p *policy, peer *PeerFacts, from func(rib.PeerNum) *PeerFacts) *core {
+	if s.attrs == nil {
+		panic("BUG: policy: this set was compiled only to be checked")
+	}
+	c := &core{policy: p, attrs: s.attrs, peer: peer, from: from, memo: newMemo(&s.room)}
+	runtime.AddCleanup(c, func(held *atomic.Int64) { s.room.left.Add(held.Load()) }, c.memo.held)
+	return c
+}
+
+// key returns octets that are equal for peers that are the same to a policy:
+// what its conditions come to where they look at the peer alone, and what else
+// they look at.
+func (p *policy) key(peer *PeerFacts, imports bool) string {
+	hash := sha256.New()
+	hash.Write(p.digest[:])
+	fixed := depPeer
+	if imports {
+		fixed |= depFrom
+	}
+	r := getRoute(nil, peer, peer, 0)
+	defer r.release()
+	for _, t := range p.terms {
+		if t.cond == nil {
+			continue
+		}
+		t.cond.peerParts(fixed,
+			func(n *node) { hash.Write([]byte{'=', byte(n.judge(r))}) },
+			func(n *node) {
+				hash.Write(peer.appendFields([]byte{'p'}, n.peer))
+				if imports {
+					hash.Write(peer.appendFields([]byte{'f'}, n.from))
+				}
+			})
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:16])
+}
