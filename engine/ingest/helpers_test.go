@@ -103,7 +103,7 @@ func pathText(r *shard.RIB, p *rib.Path) string {
 }
 
 // same compares lines.
-func same(t *testing.T, got, want []string) {
+func same(t testing.TB, got, want []string) {
 	t.Helper()
 	if slices.Equal(got, want) {
 		return
