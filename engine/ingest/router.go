@@ -38,9 +38,10 @@ const tableSlots = 64
 
 // tableSlot remembers a table; tables are never given back.
 type tableSlot struct {
-	family wire.Family // 0: empty
-	table  rib.TableID
 	rd     uint64
+	family wire.Family
+	table  rib.TableID
+	taken  bool // a family can be 0
 }
 
 func (w *Router) slot(f wire.Family, rd uint64) *tableSlot {
@@ -62,7 +63,7 @@ func (w *Router) table(f wire.Family, rd uint64, register bool) (t rib.TableID, 
 		return rib.TableIPv6Unicast, true
 	}
 	s := w.slot(f, rd)
-	if s.family == f && s.rd == rd {
+	if s.family == f && s.rd == rd && s.taken {
 		return s.table, true
 	}
 	if register {
@@ -71,7 +72,7 @@ func (w *Router) table(f wire.Family, rd uint64, register bool) (t rib.TableID, 
 		t, ok = w.rib.FindTable(f, rd)
 	}
 	if ok {
-		*s = tableSlot{f, t, rd}
+		*s = tableSlot{rd, f, t, true}
 	}
 	return t, ok
 }
