@@ -267,21 +267,6 @@ func evaluate(prog cel.Program, r *route) tri {
 	return triOf(bool(b))
 }
 
-// place says where in the file a condition's text lies.
-type place struct {
-	file string
-	term *config.Term
-}
-
-// at turns a line from 1 and a column from 0 of the condition's text into a line
-// and column of the file, both from 1.
-func (p place) at(line, col int) (int, int) {
-	if line < 1 { // nowhere in particular
-		line, col = 1, 0
-	}
-	return p.term.IfLine + line - 1, p.term.IfCol + col
-}
-
 // sortProblems puts complaints in the order of the file.
 func sortProblems(ps config.Problems) config.Problems {
 	slices.SortStableFunc(ps, func(a, b config.Problem) int {

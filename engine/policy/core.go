@@ -183,7 +183,7 @@ func (c *core) judge(r *route, x *context, start int, id rib.AttrID) outcome {
 		}
 		if t.cond != nil {
 			r.setAttrs(id)
-			r.slotsValid = false
+			r.slotsValid, r.err = false, nil
 			switch t.cond.judge(r) {
 			case no:
 				continue

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/binary"
 	"sync"
 
 	"cel.dev/cel-go/cel"
@@ -23,9 +24,10 @@ type route struct {
 	// The attribute set, read when the first leaf asks.
 	id                              rib.AttrID
 	loaded                          bool
-	sum                             rib.Summary
 	canonical                       []byte
 	path, comm, large, ext, nextHop []byte
+	origin                          byte
+	med, localPref                  int64 // -1: none
 
 	hasRoute  bool
 	prefix    prefixVal
@@ -80,10 +82,18 @@ func (r *route) load() {
 	}
 	r.loaded = true
 	r.canonical, _ = r.attrs.Bytes(r.id)
-	r.sum, _ = r.attrs.Summary(r.id)
 	r.path, r.comm, r.large, r.ext, r.nextHop = nil, nil, nil, nil, nil
+	r.origin, r.med, r.localPref = wire.OriginIncomplete, -1, -1
 	for w := wire.WalkAttributes(r.canonical); w.Next(); {
 		switch w.Type() {
+		case wire.AttrOrigin:
+			if v := w.Value(); len(v) == 1 {
+				r.origin = v[0]
+			}
+		case wire.AttrMED:
+			r.med = number(w.Value())
+		case wire.AttrLocalPref:
+			r.localPref = number(w.Value())
 		case wire.AttrASPath:
 			r.path = w.Value()
 		case wire.AttrNextHop:
@@ -96,6 +106,14 @@ func (r *route) load() {
 			r.ext = w.Value()
 		}
 	}
+}
+
+// number reads an attribute of 4 octets.
+func number(v []byte) int64 {
+	if len(v) != 4 {
+		return -1
+	}
+	return int64(binary.BigEndian.Uint32(v))
 }
 
 // octets is the attribute that a list variable is of.
@@ -130,15 +148,20 @@ func (r *route) integer(v *variable) int64 {
 	r.load()
 	switch v.kind {
 	case varASPathLength:
-		return int64(r.sum.PathLen)
+		return int64(wire.ASPathLen(r.path))
 	case varASPathOrigin:
-		return int64(r.sum.OriginAS)
+		as, _ := wire.ASPathOrigin(r.path)
+		return int64(as)
 	case varASPathNeighbor:
-		return int64(r.sum.NeighborAS)
+		as, _ := wire.ASPathNeighbor(r.path)
+		return int64(as)
 	case varMED:
-		return int64(r.sum.MED)
+		return max(r.med, 0)
 	case varLocalPref:
-		return int64(r.sum.LocalPref)
+		if r.localPref < 0 {
+			return rib.DefaultLocalPref
+		}
+		return r.localPref
 	}
 	panic("BUG: policy: " + v.name + " is no number")
 }
@@ -169,7 +192,7 @@ func (r *route) text(v *variable) string {
 	}
 	r.load()
 	if v.kind == varOrigin {
-		return originText(r.sum.Origin)
+		return originText(r.origin)
 	}
 	if v.kind == varNextHop {
 		return nextHopText(r.nextHop)
@@ -187,9 +210,9 @@ func (r *route) flag(v *variable) bool {
 	}
 	r.load()
 	if v.kind == varHasMED {
-		return r.sum.HasMED
+		return r.med >= 0
 	}
-	return r.sum.HasLocalPref
+	return r.localPref >= 0
 }
 
 // needsPrefix says whether a variable means nothing for a family without
