@@ -61,8 +61,23 @@ func words(f *kong.Flag) (w []string, file, ok bool) {
 	return w, false, ok
 }
 
-// argWords are the values of a command's arguments: its enum, or files.
+// peerNames asks the server for the addresses of peers.
+const peerNames = "ribctl peers --names 2>/dev/null"
+
+// takesPeer says whether the first argument of a command is a peer.
+func takesPeer(n *kong.Node) bool {
+	return len(n.Positional) > 0 && n.Positional[0].Name == "peer"
+}
+
+// argWords are the values of a command's arguments: its own commands, its enum,
+// or files.
 func argWords(n *kong.Node) (w []string, file bool) {
+	for _, c := range n.Children {
+		w = append(w, c.Name)
+	}
+	if w != nil {
+		return w, false
+	}
 	for _, p := range n.Positional {
 		if p.Enum != "" {
 			return p.EnumSlice(), false
@@ -113,6 +128,8 @@ _ribctl() {
 		w, file := argWords(n)
 		fmt.Fprintf(out, "        %s)\n            if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W %q -- \"$cur\"))\n", n.Name, strings.Join(flags, " "))
 		switch {
+		case takesPeer(n):
+			fmt.Fprintf(out, "            else COMPREPLY=($(compgen -W \"$(%s)\" -- \"$cur\"))\n", peerNames)
 		case file:
 			fmt.Fprint(out, "            else COMPREPLY=($(compgen -f -- \"$cur\"))\n")
 		case len(w) > 0:
@@ -146,10 +163,12 @@ func zshCompletion(out *bufio.Writer, app *kong.Application) {
 			fmt.Fprintf(out, " \\\n                    %s", zshFlag(f))
 		}
 		switch w, file := argWords(n); {
+		case takesPeer(n):
+			fmt.Fprintf(out, " \\\n                    '1:peer:{compadd -- $(%s)}'", peerNames)
 		case file:
 			fmt.Fprint(out, " \\\n                    '*:file:_files'")
 		case len(w) > 0:
-			fmt.Fprintf(out, " \\\n                    '1:%s:(%s)'", n.Positional[0].Name, strings.Join(w, " "))
+			fmt.Fprintf(out, " \\\n                    '1:%s:(%s)'", n.Name, strings.Join(w, " "))
 		}
 		fmt.Fprint(out, " ;;\n")
 	}
@@ -206,6 +225,8 @@ func fishCompletion(out *bufio.Writer, app *kong.Application) {
 			flag(when, f)
 		}
 		switch w, file := argWords(n); {
+		case takesPeer(n):
+			fmt.Fprintf(out, "complete -c ribctl%s -a '(%s)'\n", when, peerNames)
 		case file:
 			fmt.Fprintf(out, "complete -c ribctl%s -F\n", when)
 		case len(w) > 0:

@@ -1,4 +1,4 @@
-// Command ribctl asks a ribd: look-ups, routes, counts, peers, loads and
+// Command ribctl asks a ribd: look-ups, routes, counts, sessions, loads and
 // figures. It prints aligned tables for people and, with --json, the API's own
 // JSON for programs; it holds nothing but one screen of rows, so answers of
 // any size stream through it.

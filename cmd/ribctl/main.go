@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -38,7 +39,17 @@ type commands struct {
 	Routes     routesCommand     `cmd:"" help:"Routes of a prefix, or all that pass the filters."`
 	Count      countCommand      `cmd:"" help:"Count the prefixes and paths that pass the filters."`
 	Stats      statsCommand      `cmd:"" help:"Figures of the server: table, memory, look-ups."`
-	Peers      peersCommand      `cmd:"" help:"Peers, or one of them."`
+	Peers      peersCommand      `cmd:"" help:"Peers: sessions and what dumps told of, one a line."`
+	Peer       peerCommand       `cmd:"" help:"All of one peer: state and why, capabilities of both ends, routes, errors, history."`
+	Advertised advertisedCommand `cmd:"" help:"What a peer is sent."`
+	Enable     enableCommand     `cmd:"" help:"Let a peer's session start again."`
+	Disable    disableCommand    `cmd:"" help:"End a peer's session and keep it down."`
+	Reset      resetCommand      `cmd:"" help:"End a peer's session and let it start again."`
+	Refresh    refreshCommand    `cmd:"" help:"Ask a peer for its routes again (RFC 2918)."`
+	AddPeer    addPeerCommand    `cmd:"" help:"Add a peer to the running server."`
+	DeletePeer deletePeerCommand `cmd:"" help:"Delete a peer: end its session and forget it."`
+	Reload     reloadCommand     `cmd:"" help:"Make the server read its configuration file again."`
+	Config     configCommand     `cmd:"" help:"The configuration: diff shows what a reload would change."`
 	Drop       dropCommand       `cmd:"" help:"Drop a loaded peer and its routes."`
 	Load       loadCommand       `cmd:"" help:"Load MRT dumps into the running server."`
 	Loads      loadsCommand      `cmd:"" help:"Loads so far, with what was damaged."`
@@ -54,6 +65,7 @@ type env struct {
 	in     io.Reader
 	out    *bufio.Writer
 	errs   io.Writer
+	now    func() time.Time // ages count from it
 	model  *kong.Application
 	client *client
 }
@@ -78,11 +90,16 @@ func main() {
 type exited int
 
 // run parses and carries out one command line.
-func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (code int) {
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	return runAt(ctx, args, in, out, errs, time.Now)
+}
+
+// runAt is run by a clock.
+func runAt(ctx context.Context, args []string, in io.Reader, out, errs io.Writer, now func() time.Time) (code int) {
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("ribctl"),
-		kong.Description("Asks a ribd: look-ups, routes, counts, peers, loads and figures.\n\n"+
+		kong.Description("Asks a ribd: look-ups, routes, counts, sessions, loads and figures.\n\n"+
 			"Exit codes: 0 all went well; 1 the server refused, could not be reached, or could not answer all; 2 wrong command line."),
 		kong.Writers(out, errs),
 		kong.Exit(func(code int) { panic(exited(code)) }),
@@ -108,7 +125,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		fmt.Fprintf(errs, "ribctl: %v (ribctl --help lists what there is)\n", err)
 		return exitUsage
 	}
-	e := &env{ctx: ctx, flags: &c.globals, in: in, out: bufio.NewWriterSize(out, 1<<16), errs: errs, model: parser.Model}
+	e := &env{ctx: ctx, flags: &c.globals, in: in, out: bufio.NewWriterSize(out, 1<<16), errs: errs, now: now, model: parser.Model}
 	if e.client, err = newClient(&c.globals); err != nil {
 		fmt.Fprintln(errs, "ribctl:", err)
 		return exitUsage

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -170,6 +171,7 @@ type routesCommand struct {
 	Limit  uint64 `help:"End after so many routes." placeholder:"N"`
 	Fields string `help:"Show these fields of the API instead of the usual columns." placeholder:"F,…"`
 	filters
+	from bool // the peer of a row is whose path is sent on
 }
 
 // routeFlags choose routes by their prefix.
@@ -220,7 +222,11 @@ func (c *routesCommand) Run(e *env) error {
 	case c.Fields != "":
 		return fieldsTable(e, body, strings.Split(c.Fields, ","))
 	}
-	t := newTable(e.out, pathHead...)
+	head := slices.Clone(pathHead)
+	if c.from {
+		head[2] = "FROM"
+	}
+	t := newTable(e.out, head...)
 	return stream(e, body, t, func(line []byte) error {
 		var r apiv1.Route
 		if err := json.Unmarshal(line, &r); err != nil {

@@ -28,6 +28,7 @@ type AdjOut interface {
 // Advertised is one path that a peer is sent.
 type Advertised struct {
 	Attrs     rib.AttrID // as sent
+	Labels    uint32     // as sent, interned; 0: none
 	PathID    uint32     // on the wire
 	HasPathID bool
 	// From is whose path it is, with the id that it has in the RIB.
@@ -101,7 +102,7 @@ func (f *filter) sentOf(m shard.Match, dst []rib.Path, stored func([]rib.Path) [
 		if before != a.Attrs {
 			p.PreAttrs = before
 		}
-		p.PathID, p.HasPathID, p.Filtered = a.PathID, a.HasPathID, rib.FilterNone
+		p.PathID, p.HasPathID, p.Labels, p.Filtered = a.PathID, a.HasPathID, a.Labels, rib.FilterNone
 		dst = append(dst, p)
 	}
 	slices.SortFunc(dst[first:], func(a, b rib.Path) int {

@@ -89,7 +89,8 @@ func (f *filter) memoise() {
 		f.setMemo = newMemo(uint32(f.attrs.MaxSet()) + 1)
 	}
 	if f.asPath != nil {
-		f.pathMemo = newMemo(uint32(f.attrs.MaxASPath()) + 1)
+		// AS_PATHs get their ids as this walk asks for them, one a set at most.
+		f.pathMemo = newMemo(max(uint32(f.attrs.MaxASPath()), uint32(f.attrs.MaxSet())) + 1)
 		f.asPath = f.asPath.share()
 	}
 }
