@@ -26,7 +26,8 @@ const maxAttrLen = 65535
 // TooLong is true. Such a set does not fit into a message either.
 type AttrEditor struct {
 	list    []editItem
-	buf     []byte // new values
+	buf     []byte  // new values
+	one     [8]byte // a community that is looked for; here, and not on the stack, since a function returns it
 	changed bool
 	tooLong bool
 }

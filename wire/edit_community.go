@@ -5,10 +5,9 @@ import "encoding/binary"
 // AddCommunities adds the communities that are not there yet after those that
 // are, and tells whether it added any.
 func (e *AttrEditor) AddCommunities(cs []uint32) bool {
-	var b [4]byte
 	return addEach(e, AttrCommunities, len(cs), func(i int) []byte {
-		binary.BigEndian.PutUint32(b[:], cs[i])
-		return b[:]
+		binary.BigEndian.PutUint32(e.one[:], cs[i])
+		return e.one[:4]
 	})
 }
 
@@ -44,10 +43,9 @@ func (e *AttrEditor) RemoveLargeCommunities(ms []LargeMatch) bool {
 
 // AddExtCommunities is AddCommunities for extended communities (RFC 4360).
 func (e *AttrEditor) AddExtCommunities(cs []uint64) bool {
-	var b [8]byte
 	return addEach(e, AttrExtCommunities, len(cs), func(i int) []byte {
-		binary.BigEndian.PutUint64(b[:], cs[i])
-		return b[:]
+		binary.BigEndian.PutUint64(e.one[:], cs[i])
+		return e.one[:]
 	})
 }
 

@@ -220,8 +220,10 @@ func (e *Error) Notification(msg []byte) Notification {
 	case n.Code == CodeOpen && n.Subcode == SubUnsupportedVersion:
 		n.Data = []byte{0, 4} // the version that is supported
 	case n.Code == CodeHeader && n.Subcode == SubNotSynchronized:
-	case n.Code == CodeHeader && n.Subcode == SubBadLength && len(msg) >= HeaderLen:
-		n.Data = append(n.Data, msg[16:18]...)
+	case n.Code == CodeHeader && n.Subcode == SubBadLength:
+		if len(msg) >= HeaderLen {
+			n.Data = append(n.Data, msg[16:18]...)
+		}
 	case n.Code == CodeRouteRefresh:
 		n.Data = append(n.Data, msg[:min(len(msg), MaxMessageLen-minNotificationLen)]...)
 	case e.Start >= 0 && e.Start < e.End && e.End <= len(msg) && (n.Code != CodeOpen || n.Subcode != 0):
