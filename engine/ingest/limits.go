@@ -95,9 +95,10 @@ func (p *Peer) checkLimits() {
 		if l.Max == 0 && l.Warn == 0 {
 			continue
 		}
-		if l.told != toldNothing && l.level(p.rib.PrefixCount(p.num, f.family)) < l.told {
-			// It has fallen, by what the shards know: passing it again is news.
-			l.told = l.level(p.count(f))
+		if now := l.level(p.rib.PrefixCount(p.num, f.family)); now < l.told {
+			// It has been below, by what the shards know: passing it again is news.
+			l.told = now
+			l.recount()
 		}
 		if l.since == 0 || l.base+l.since <= l.next() {
 			continue
