@@ -13,6 +13,7 @@ type commands struct {
 	Update updateCommand `cmd:"" help:"Routes into the table: copy-on-write updates beside bart's, whole transfers on one core and two."`
 	Load   loadCommand   `cmd:"" help:"A full-table dump into ribd: time, peak and settled memory, bytes a path."`
 	Query  queryCommand  `cmd:"" help:"Questions over HTTP: single and packed look-ups beside a bare server, whole-table questions."`
+	BGP    bgpCommand    `cmd:"" name:"bgp" help:"Sessions: tables in and out, changes from peer to peer, many peers, flaps, beside BIRD 2."`
 	All    allCommand    `cmd:"" help:"All figures, one report."`
 
 	Bare bareCommand `cmd:"" hidden:"" help:"Serve the answers of a file, as bare as fasthttp goes (the rival of query)."`

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ownAS is the AS of the daemon under test; feeders have those of the table.
+const (
+	ownAS  = 64512
+	sinkAS = 64513
+)
+
+// rival is a kind of daemon that is measured: how it is configured, started and
+// asked how many routes it has.
+type rival struct {
+	name string
+	// find returns the program, "" where it is not on this machine.
+	find func(e *env) (string, error)
+	// start makes the command; it listens on to, takes all routes of feeders
+	// (127.1/16) and sends all to sinks (127.2/16).
+	start func(e *env, program string, to netip.AddrPort, dir string) (*exec.Cmd, error)
+	// count returns how many paths it has taken.
+	count func(d *daemon) (int, error)
+}
+
+// daemon is one that runs.
+type daemon struct {
+	*rival
+	cmd  *exec.Cmd
+	dir  string
+	to   netip.AddrPort
+	log  string
+	http string // ribd's API
+	base float64
+	cpu0 time.Duration
+}
+
+func inPath(names ...string) func(*env) (string, error) {
+	return func(*env) (string, error) {
+		for _, n := range names {
+			if p, err := exec.LookPath(n); err == nil {
+				return p, nil
+			}
+		}
+		return "", nil
+	}
+}
+
+var ribdRival = &rival{
+	name: "ribd",
+	find: (*env).ribd,
+	start: func(_ *env, program string, to netip.AddrPort, dir string) (*exec.Cmd, error) {
+		conf := fmt.Sprintf(`as: %d
+router_id: 192.0.2.254
+bgp: {listen: ["%s"]}
+http: {listen: ["127.0.0.1:0"]}
+log: {level: warn}
+peer_defaults: {families: [ipv4-unicast], hold_time: 240s, enforce_first_as: false, reject_as_sets: false, graceful_restart: false, extended_messages: false}
+peers:
+  - {prefix: 127.1.0.0/16, as: any, import: accept-all, export: reject-all}
+  - {prefix: 127.2.0.0/16, as: any, import: accept-all, export: accept-all}
+`, ownAS, to)
+		file := filepath.Join(dir, "ribd.yaml")
+		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+			return nil, err
+		}
+		sock := filepath.Join(dir, "http.sock")
+		return exec.Command(program, "serve", "--config", file, "--http", "unix:"+sock), nil
+	},
+	count: func(d *daemon) (int, error) {
+		var s struct{ Paths int }
+		return d.ask("/api/v1/stats", &s, &s.Paths)
+	},
+}
+
+// ask gets a shape from ribd's API on its socket.
+func (d *daemon) ask(path string, into any, n *int) (int, error) {
+	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) {
+		return net.Dial("unix", filepath.Join(d.dir, "http.sock"))
+	}}}
+	resp, err := c.Get("http://ribd" + path)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	err = json.NewDecoder(resp.Body).Decode(into)
+	return *n, err
+}
+
+var birdCount = regexp.MustCompile(`Routes:\s+(\d+) imported`)
+
+var birdRival = &rival{
+	name: "BIRD 2",
+	find: inPath("bird", "/usr/sbin/bird"),
+	start: func(_ *env, program string, to netip.AddrPort, dir string) (*exec.Cmd, error) {
+		conf := fmt.Sprintf(`router id 192.0.2.254;
+log "%[3]s/bird.log" all;
+protocol device {}
+ipv4 table master4;
+ipv4 table hops;
+protocol static { ipv4 { table hops; }; route 127.0.0.0/8 via "lo"; }
+template bgp any {
+  local %[1]s port %[2]d as %[4]d;
+  strict bind;
+  passive;
+  hold time 240;
+  multihop;
+  ipv4 { import all; export none; add paths rx; igp table hops; };
+}
+protocol bgp feeders from any { neighbor range 127.1.0.0/16 external; dynamic name "f"; }
+protocol bgp sinks from any { neighbor range 127.2.0.0/16 external; dynamic name "s"; ipv4 { import all; export all; add paths off; igp table hops; }; }
+`, to.Addr(), to.Port(), dir, ownAS)
+		file := filepath.Join(dir, "bird.conf")
+		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+			return nil, err
+		}
+		return exec.Command(program, "-f", "-c", file, "-s", filepath.Join(dir, "bird.ctl"), "-P", filepath.Join(dir, "bird.pid")), nil
+	},
+	count: func(d *daemon) (int, error) {
+		// What protocols have counted: counting the table itself would keep BIRD
+		// from its work.
+		out, err := exec.Command("birdc", "-s", filepath.Join(d.dir, "bird.ctl"), "show", "protocols", "all").CombinedOutput()
+		if err != nil {
+			return 0, fmt.Errorf("birdc: %w\n%s", err, out)
+		}
+		n := 0
+		for _, m := range birdCount.FindAllSubmatch(out, -1) {
+			i, err := strconv.Atoi(string(m[1]))
+			if err != nil {
+				return 0, err
+			}
+			n += i
+		}
+		return n, nil
+	},
+}
+
+// launch starts a daemon on a free port of loopback and waits until it listens.
+// nil, nil: it is not on this machine.
+func (e *env) launch(r *rival) (*daemon, error) {
+	program, err := r.find(e)
+	if err != nil || program == "" {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	d := &daemon{rival: r, to: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))}
+	if d.dir, err = os.MkdirTemp(e.dir, "daemon"); err != nil {
+		return nil, err
+	}
+	if d.cmd, err = r.start(e, program, d.to, d.dir); err != nil {
+		return nil, err
+	}
+	d.log = filepath.Join(d.dir, "output")
+	out, err := os.Create(d.log)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	d.cmd.Stdout, d.cmd.Stderr = out, out
+	if err = d.cmd.Start(); err != nil {
+		return nil, err
+	}
+	for range 400 {
+		time.Sleep(25 * time.Millisecond)
+		c, err := net.DialTimeout("tcp", d.to.String(), time.Second)
+		if err != nil {
+			continue
+		}
+		c.Close()
+		time.Sleep(100 * time.Millisecond)
+		if _, err := d.count(d); err == nil {
+			d.base, _ = d.resident()
+			d.cpu0, _ = d.cpu()
+			return d, nil
+		}
+	}
+	text, _ := os.ReadFile(d.log)
+	d.stop()
+	return nil, fmt.Errorf("%s does not listen on %s:\n%s", r.name, d.to, text)
+}
+
+// stop ends the daemon.
+func (d *daemon) stop() {
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	gone := make(chan struct{})
+	go func() { d.cmd.Wait(); close(gone) }()
+	select {
+	case <-gone:
+	case <-time.After(20 * time.Second):
+		d.cmd.Process.Kill()
+		<-gone
+	}
+	os.RemoveAll(d.dir)
+}
+
+// cpu is the processor time that it has taken so far, user and system.
+func (d *daemon) cpu() (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	user, _ := strconv.Atoi(f[11])
+	system, _ := strconv.Atoi(f[12])
+	return time.Duration(user+system) * 10 * time.Millisecond, nil
+}
+
+// resident is what it has in memory, in octets.
+func (d *daemon) resident() (float64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
+			kb, err := strconv.Atoi(f[1])
+			return float64(kb) * 1024, err
+		}
+	}
+	return 0, fmt.Errorf("no VmRSS of %s", d.name)
+}
+
+// reach waits until the daemon has n paths, and returns when that was seen.
+// Between two questions it waits longer the more a question costs.
+func (d *daemon) reach(ok func(n int) bool) (time.Time, error) {
+	for end := time.Now().Add(speakerLimit); time.Now().Before(end); {
+		asked := time.Now()
+		n, err := d.count(d)
+		if err != nil {
+			return asked, err
+		}
+		if ok(n) {
+			return time.Now(), nil
+		}
+		time.Sleep(max(5*time.Millisecond, 4*time.Since(asked)))
+	}
+	n, _ := d.count(d)
+	return time.Now(), fmt.Errorf("%s stays at %d paths", d.name, n)
+}
