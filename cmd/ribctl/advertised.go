@@ -8,7 +8,7 @@ import (
 
 // advertisedCommand lists what a peer is sent.
 type advertisedCommand struct {
-	Peer   string `arg:"" help:"Address or id of the peer."`
+	Peer   string `arg:"" help:"Address, id or name of the peer."`
 	Prefix string `arg:"" optional:"" help:"Prefix or address; all routes without one."`
 	Match  string `help:"exact, longest, longer or shorter; longer and shorter include the prefix." enum:",exact,longest,longer,shorter" default:"" placeholder:"HOW"`
 	Limit  uint64 `help:"End after so many routes." placeholder:"N"`

@@ -49,14 +49,15 @@ func words(f *kong.Flag) (w []string, file, ok bool) {
 		return w, false, true
 	}
 	w, ok = map[string][]string{
-		"family":   {"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-vpn", "ipv6-vpn"},
-		"source":   {"bgp", "mrt", "bmp", "local"},
-		"rpki":     {"valid", "invalid", "not-found"},
-		"stale":    {"true", "false", "gr", "llgr", "restart"},
-		"filtered": {"true", "false", "any"},
-		"path-id":  {"none"},
-		"policy":   {"pre"},
-		"table":    {"adj-out"},
+		"family":        {"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-vpn", "ipv6-vpn"},
+		"source":        {"bgp", "mrt", "bmp", "local"},
+		"rpki":          {"valid", "invalid", "not-found"},
+		"stale":         {"true", "false", "gr", "llgr", "restart"},
+		"filter-reason": {"policy", "no-policy", "as-loop", "originator-loop", "cluster-loop", "otc", "next-hop", "limit", "malformed", "first-as", "as-set"},
+		"filtered":      {"true", "false", "any"},
+		"path-id":       {"none"},
+		"policy":        {"pre"},
+		"table":         {"adj-out"},
 	}[f.Name]
 	return w, false, ok
 }

@@ -11,7 +11,7 @@ import (
 type filters struct {
 	Family         string   `q:"family" help:"Family: ipv4-unicast, ipv6-unicast, ipv4-vpn, …" placeholder:"NAME" group:"Filters"`
 	RD             string   `q:"rd" name:"rd" help:"Route distinguisher, for VPN families." placeholder:"RD" group:"Filters"`
-	Peer           string   `q:"peer" help:"Address or id of a peer." placeholder:"PEER" group:"Filters"`
+	Peer           string   `q:"peer" help:"Address, id or name of a peer." placeholder:"PEER" group:"Filters"`
 	PeerASN        string   `q:"peer_asn" name:"peer-asn" help:"AS number of the peer." placeholder:"AS" group:"Filters"`
 	Source         string   `q:"source" help:"bgp, mrt, bmp or local." placeholder:"KIND" group:"Filters"`
 	PathID         string   `q:"path_id" name:"path-id" help:"Add-Path id, or none." placeholder:"ID" group:"Filters"`
@@ -28,6 +28,7 @@ type filters struct {
 	Best           bool     `q:"best" help:"Best paths only." group:"Filters"`
 	Stale          string   `q:"stale" help:"true, false, gr, llgr or restart." placeholder:"KIND" group:"Filters"`
 	Filtered       string   `q:"filtered" help:"true or any: paths that import policy refused, too." placeholder:"WHICH" group:"Filters"`
+	FilterReason   string   `q:"filter_reason" help:"Paths refused for this: policy, no-policy, as-loop, otc, next-hop, …" placeholder:"WHY" group:"Filters"`
 	MinLength      string   `q:"min_length" help:"Least prefix length." placeholder:"N" group:"Filters"`
 	MaxLength      string   `q:"max_length" help:"Greatest prefix length." placeholder:"N" group:"Filters"`
 	ReceivedAfter  string   `q:"received_after" help:"RFC 3339 time." placeholder:"TIME" group:"Filters"`

@@ -266,6 +266,9 @@ func TestCompletionsComplete(t *testing.T) {
 		{"ribctl routes --match l", "longest longer"},
 		{"ribctl routes --origin", "--origin-asn --originator-id"},
 		{"ribctl completion z", "zsh"},
+		{"ribctl config d", "diff"},
+		{"ribctl disable --m", "--message"},
+		{"ribctl routes --filter-reason as", "as-loop as-set"},
 	} {
 		words := strings.Fields(c.words)
 		script := "source " + filepath.Join(dir, "bash") + "; COMP_WORDS=(" + c.words + "); COMP_CWORD=" +

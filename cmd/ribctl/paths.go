@@ -17,14 +17,14 @@ import (
 )
 
 // columns are the fields of a path that tables show: no more is asked for.
-const columns = "prefix,peer,peer_id,path_id,best,stale,filtered,next_hop,local_pref,med,origin,as_path,communities"
+const columns = "prefix,peer,peer_id,path_id,best,stale,filtered,filter_reason,next_hop,local_pref,med,origin,as_path,communities"
 
 // pathHead is the heading of tables of paths. The last columns are the wide
 // ones.
 var pathHead = []string{"", "PREFIX", "PEER", "NEXT HOP", ">LP", ">MED", "AS PATH", "COMMUNITIES"}
 
 // pathCells is one path as a row. The mark is * for the best path, s for a
-// stale one, f for one that policy refused. #N after the peer is the Add-Path
+// stale one, f for one that was refused, and why stands at the end. #N after the peer is the Add-Path
 // id; i, e or ? after the AS path is the origin.
 func pathCells(prefix string, p *apiv1.Path) []string {
 	mark := ""
@@ -48,9 +48,13 @@ func pathCells(prefix string, p *apiv1.Path) []string {
 	if p.Origin != nil && *p.Origin != "incomplete" {
 		origin = (*p.Origin)[:1]
 	}
+	last := strings.Join(p.Communities, " ")
+	if p.FilterReason != nil {
+		last = strings.TrimLeft(last+" (refused: "+printable(*p.FilterReason)+")", " ")
+	}
 	return []string{
 		mark, prefix, peer, orDash(p.NextHop), number(p.LocalPref), number(p.MED),
-		strings.TrimLeft(p.ASPath+" "+origin, " "), strings.Join(p.Communities, " "),
+		strings.TrimLeft(p.ASPath+" "+origin, " "), last,
 	}
 }
 

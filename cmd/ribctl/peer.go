@@ -15,7 +15,7 @@ const shownChanges = 16
 
 // peerCommand shows one peer.
 type peerCommand struct {
-	Peer    string `arg:"" help:"Address or id of the peer."`
+	Peer    string `arg:"" help:"Address, id or name of the peer."`
 	History int    `help:"Show this many changes of state." default:"16" placeholder:"N"`
 }
 

@@ -14,9 +14,9 @@ import (
 
 // peersCommand shows peers.
 type peersCommand struct {
-	Peer  string `arg:"" optional:"" help:"Address or id of one peer: the same as the command peer."`
+	Peer  string `arg:"" optional:"" help:"Address, id or name of one peer: the same as the command peer."`
 	Down  bool   `help:"Sessions that are not established only."`
-	Names bool   `help:"Print the addresses alone, for completion." hidden:""`
+	Names bool   `help:"Print addresses and names alone, for completion." hidden:""`
 	State string `help:"Peers in this state only." enum:",idle,connect,active,open-sent,open-confirm,established,loaded" default:"" placeholder:"STATE"`
 }
 
@@ -32,8 +32,10 @@ func (c *peersCommand) Run(e *env) error {
 	if c.Names {
 		return pages(e, "/api/v1/peers", func(ps *apiv1.Peers) (*string, error) {
 			for i := range ps.Peers {
-				if a := ps.Peers[i].Address; a != nil {
-					fmt.Fprintln(e.out, *a)
+				for _, s := range []*string{ps.Peers[i].Address, ps.Peers[i].Name} {
+					if s != nil && plainWord(*s) {
+						fmt.Fprintln(e.out, *s)
+					}
 				}
 			}
 			return ps.Next, nil
@@ -56,6 +58,12 @@ func (c *peersCommand) Run(e *env) error {
 		return err
 	}
 	return t.flush()
+}
+
+// plainWord says whether a shell has nothing to expand in s: what completes a
+// line is looked at by the shell first.
+func plainWord(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") == ""
 }
 
 // peerRow is one peer in a line.
@@ -134,7 +142,7 @@ func (m messageFlag) query() url.Values {
 
 // peerArg names a peer.
 type peerArg struct {
-	Peer string `arg:"" help:"Address or id of the peer."`
+	Peer string `arg:"" help:"Address, id or name of the peer."`
 }
 
 func (p peerArg) path(more string) string {

@@ -173,7 +173,7 @@ func TestPagesOfSessions(t *testing.T) {
 		t.Errorf("a loaded peer:\n%s", out)
 	}
 	code, out, _ := askAt(t, url, "", "peers", "--names")
-	if code != 0 || out != "127.0.2.17\n192.0.2.1\n192.0.2.9\n192.0.2.200\n198.51.100.7\n203.0.113.3\n2001:db8:3::1\n" {
+	if code != 0 || out != "127.0.2.17\n192.0.2.1\ntransit-a\n192.0.2.9\nrr1\n192.0.2.200\n198.51.100.7\ncust-initech\n203.0.113.3\nix-rs1\n2001:db8:3::1\ntransit-b\n" {
 		t.Errorf("names: %d %q", code, out)
 	}
 	code, out, errs := askAt(t, url, "", "advertised", "198.51.100.7")

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -47,6 +48,7 @@ type filter struct {
 	best, filtered                          choice
 	stale                                   choice
 	staleIs                                 rib.Stale
+	reason                                  rib.FilterReason
 	minLen, maxLen                          uint8
 	after, before                           int64 // seconds
 
@@ -158,6 +160,9 @@ func (f *filter) keepPath(p *rib.Path) bool {
 				return false
 			}
 		}
+	}
+	if f.on.has(pFilterReason) && p.Filtered != f.reason {
+		return false
 	}
 	if f.on.has(pReceivedAfter) && int64(p.Received) <= f.after {
 		return false
@@ -345,8 +350,15 @@ func (c *call) filterPath() *problem {
 	default:
 		return bad("best", "%q is neither true nor false", shown(v))
 	}
+	if p := c.filterReason(); p != nil {
+		return p
+	}
 	switch v := q.get(pFiltered); string(v) {
-	case "", "false":
+	case "":
+		if f.filtered = no; f.on.has(pFilterReason) {
+			f.filtered = yes
+		}
+	case "false":
 		f.filtered = no
 	case "true":
 		f.filtered = yes
@@ -386,6 +398,34 @@ func (c *call) filterPath() *problem {
 		return bad("rpki", "%q is none of valid, invalid and not-found", shown(v))
 	}
 	return nil
+}
+
+// filterReasons lists the reasons that have names; 15 are all that there can be.
+func filterReasons() (list []rib.FilterReason) {
+	for r := rib.FilterNone + 1; r <= 15; r++ {
+		if !strings.HasPrefix(r.String(), "filter-") {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// filterReason reads filter_reason=, which asks for filtered paths without
+// being told so.
+func (c *call) filterReason() *problem {
+	v := c.q.get(pFilterReason)
+	if v == nil {
+		return nil
+	}
+	var names []string
+	for _, r := range filterReasons() {
+		if string(v) == r.String() {
+			c.filter.reason = r
+			return nil
+		}
+		names = append(names, r.String())
+	}
+	return bad("filter_reason", "%q is no reason: %s", shown(v), strings.Join(names, ", "))
 }
 
 func (c *call) filterTimes() *problem {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -62,6 +63,11 @@ func TestDescriptionNamesEveryEndpoint(t *testing.T) {
 	sort.Strings(described)
 	if a, b := strings.Join(served, "\n"), strings.Join(described, "\n"); a != b {
 		t.Errorf("served:\n%s\n\ndescribed:\n%s", a, b)
+	}
+	for _, r := range filterReasons() {
+		if !slices.Contains(doc.Components.Schemas["Path"].Value.Properties["filter_reason"].Value.Enum, any(r.String())) {
+			t.Errorf("the reason %s is not described", r)
+		}
 	}
 	for f, name := range fieldNames {
 		if doc.Components.Schemas["Path"].Value.Properties[name] == nil {

@@ -43,6 +43,7 @@ const (
 	pTable
 	pCollector
 	pMessage
+	pFilterReason
 	numParams
 )
 
@@ -51,6 +52,7 @@ var paramNames = [numParams]string{
 	"community", "large_community", "ext_community", "next_hop", "originator_id", "rpki", "best", "stale", "filtered",
 	"min_length", "max_length", "received_after", "received_before", "policy", "fields", "at", "prefix", "match", "limit",
 	"cursor", "table", "collector", "message",
+	"filter_reason",
 }
 
 func (p param) String() string { return paramNames[p] }
@@ -76,7 +78,7 @@ const (
 	// paramsFilter are the route filters, which look-ups take too.
 	paramsFilter = paramSet(1<<pPeer|1<<pPeerASN|1<<pSource|1<<pPathID|1<<pOriginASN|1<<pNeighborASN|
 		1<<pASPath|1<<pASPathLength|1<<pNextHop|1<<pOriginatorID|1<<pRPKI|1<<pBest|1<<pStale|1<<pFiltered|
-		1<<pMinLength|1<<pMaxLength|1<<pReceivedAfter|1<<pReceivedBefore|1<<pPolicy) | paramsRepeat
+		1<<pMinLength|1<<pMaxLength|1<<pReceivedAfter|1<<pReceivedBefore|1<<pPolicy|1<<pFilterReason) | paramsRepeat
 	paramsLookup = paramsTable | paramsFilter | 1<<pFields | 1<<pAt
 	paramsCount  = paramsTable | paramsFilter | 1<<pPrefix | 1<<pMatch | 1<<pTable | 1<<pAt
 	paramsRoutes = paramsCount | 1<<pFields | 1<<pLimit | 1<<pCursor

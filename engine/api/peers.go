@@ -28,24 +28,44 @@ type peerEntry struct {
 // peerMatch chooses peers.
 type peerMatch func(id string, addr netip.Addr) bool
 
-// peerMatcher reads an address or a peer id.
-func peerMatcher(v string) (peerMatch, *problem) {
+// peerMatcher reads an address, a peer id or the name of a peer.
+func (s *Server) peerMatcher(v string) (peerMatch, *problem) {
+	if a, err := netip.ParseAddr(v); err == nil {
+		a = a.Unmap()
+		return func(_ string, addr netip.Addr) bool { return addr.Unmap() == a }, nil
+	}
 	if len(v) == 16 && strings.Trim(v, "0123456789abcdefABCDEF") == "" {
 		want := strings.ToLower(v)
 		return func(id string, _ netip.Addr) bool { return id == want }, nil
 	}
-	a, err := netip.ParseAddr(v)
-	if err != nil {
-		return nil, bad("peer", "%q is neither an address nor a peer id of 16 hex digits", shown(v))
+	if ids := s.named(v); len(ids) > 0 {
+		return func(id string, _ netip.Addr) bool { return ids[id] }, nil
 	}
-	a = a.Unmap()
-	return func(_ string, addr netip.Addr) bool { return addr.Unmap() == a }, nil
+	return nil, bad("peer", "%q is no address, no peer id of 16 hex digits and no name of a peer", shown(v))
+}
+
+// named finds the ids of the peers with a name.
+func (s *Server) named(v string) map[string]bool {
+	ids := map[string]bool{}
+	if s.opts.Peers != nil {
+		for _, p := range s.opts.Peers.List(nil) {
+			if textOf(p.Name) == v {
+				ids[p.ID] = true
+			}
+		}
+	}
+	for _, st := range s.rib.Peers() {
+		if st.Info.Name != "" && st.Info.Name == v {
+			ids[st.Info.ID] = true
+		}
+	}
+	return ids
 }
 
 // findPeers answers the numbers under which the RIB has the routes of the peers
 // that an address or an id names: none for a session that is down.
 func (s *Server) findPeers(v []byte, dst []rib.PeerNum) ([]rib.PeerNum, *problem) {
-	match, p := peerMatcher(string(v))
+	match, p := s.peerMatcher(string(v))
 	if p != nil {
 		return dst, p
 	}
@@ -179,17 +199,25 @@ func (c *call) marshal(status int, v any) *problem {
 	return nil
 }
 
-// marshalLines answers a list with one item a line.
+// marshalLines answers a list with one item a line, of which it holds no more
+// than a part as text.
 func marshalLines[T any](c *call, list []T) *problem {
-	var b []byte
-	for i := range list {
-		j, err := json.Marshal(&list[i])
-		if err != nil {
-			panic("BUG: api: " + err.Error())
+	c.streamBody(typeNDJSON, "", func(out *sink) error {
+		var b []byte
+		for i := range list {
+			j, err := json.Marshal(&list[i])
+			if err != nil {
+				panic("BUG: api: " + err.Error())
+			}
+			if b = append(append(b, j...), '\n'); len(b) >= writePart || i == len(list)-1 {
+				if err := out.write(b); err != nil {
+					return err
+				}
+				b = b[:0]
+			}
 		}
-		b = append(append(b, j...), '\n')
-	}
-	c.answer(typeNDJSON, b)
+		return nil
+	})
 	return nil
 }
 
@@ -218,7 +246,7 @@ func (c *call) onePeer() (peerEntry, *problem) { return c.findPeer(c.arg) }
 
 // findPeer finds the one peer that an address or an id names.
 func (c *call) findPeer(v []byte) (peerEntry, *problem) {
-	match, p := peerMatcher(string(v))
+	match, p := c.s.peerMatcher(string(v))
 	if p != nil {
 		return peerEntry{}, p
 	}

@@ -176,6 +176,48 @@ func TestRoutesOfASessionThatIsDown(t *testing.T) {
 	}
 }
 
+func TestRoutesAreFoundByWhyTheyWereRefused(t *testing.T) {
+	_, s, _ := withSessions(t)
+	for q, want := range map[string]string{
+		"filter_reason=as-loop": "10.7.0.0/16", "filter_reason=next-hop": "192.168.0.0/16", "filter_reason=otc": "",
+		"filter_reason=as-loop&filtered=any": "10.7.0.0/16", "filter_reason=as-loop&filtered=false": "", "filter_reason=as-loop&peer=192.0.2.2": "",
+	} {
+		var r apiv1.Routes
+		s.get(t, 200, "/api/v1/routes?"+q, &r)
+		got := ""
+		for _, x := range r.Routes {
+			got += *x.Prefix
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", q, got, want)
+		}
+	}
+	var pr apiv1.Problem
+	s.get(t, 400, "/api/v1/routes?filter_reason=loop", &pr)
+	if pr.Param != "filter_reason" || !strings.Contains(pr.Detail, "as-loop, originator-loop") {
+		t.Errorf("got %+v", pr)
+	}
+}
+
+func TestPeersHaveNames(t *testing.T) {
+	_, s, f := withSessions(t)
+	var p apiv1.Peer
+	s.get(t, 200, "/api/v1/peers/transit-b", &p)
+	if p.ID != "c4d8e9f00a1b2c3d" {
+		t.Errorf("got %s", p.ID)
+	}
+	var r apiv1.Routes
+	s.get(t, 200, "/api/v1/routes?peer=transit-a", &r)
+	if len(r.Routes) != 2 {
+		t.Errorf("got %+v", r)
+	}
+	if code, body, _ := s.do("POST", "/api/v1/peers/rr1/enable", ""); code != 200 || f.asked[0] != "enable 8f00c2d1e4b7a650" {
+		t.Errorf("got %d %s %q", code, body, f.asked)
+	}
+	var pr apiv1.Problem
+	s.get(t, 400, "/api/v1/peers/transit-c", &pr)
+}
+
 func TestErrorsAndNotificationsAreDecoded(t *testing.T) {
 	_, s, _ := withSessions(t)
 	var p apiv1.Peer
