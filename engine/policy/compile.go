@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -80,12 +81,13 @@ type compiler struct {
 
 // condition compiles the condition of a term.
 func (c *compiler) condition(name string, ct *config.Term, t *term) {
+	path := fmt.Sprintf("policies.%s[%d].if: ", name, t.number-1)
 	where := place{file: c.cfg.File, term: ct}
 	before := len(c.problems)
 	complain := func(line, col int, text string) {
 		l, col := where.at(line, col)
 		c.problems = append(c.problems, config.Problem{File: where.file, Line: l, Col: col,
-			Text: fmt.Sprintf("policies.%s: %s", name, text)})
+			Text: path + text})
 	}
 	parsed, issues := c.env.Parse(ct.If)
 	if err := issues.Err(); err != nil {
@@ -108,7 +110,7 @@ func (c *compiler) condition(name string, ct *config.Term, t *term) {
 		return
 	}
 	if out := checked.OutputType(); out != cel.BoolType {
-		complain(1, 0, fmt.Sprintf("the condition is %s: it has to be true or false", withArticle(out.String())))
+		complain(1, 0, fmt.Sprintf("the condition is of type %s: it has to be true or false", out))
 		return
 	}
 	t.family, t.sets = rw.family, rw.used
@@ -125,13 +127,6 @@ func (c *compiler) condition(name string, ct *config.Term, t *term) {
 	t.cond = root
 }
 
-func withArticle(typ string) string {
-	if strings.ContainsAny(typ[:1], "aeiou") {
-		return "an " + typ
-	}
-	return "a " + typ
-}
-
 // complainAll reports what CEL found.
 func complainAll(issues *cel.Issues, complain func(line, col int, text string)) {
 	for _, e := range issues.Errors() {
@@ -139,34 +134,43 @@ func complainAll(issues *cel.Issues, complain func(line, col int, text string)) 
 	}
 }
 
+// The complaints of CEL that have better words.
+var (
+	undeclared = regexp.MustCompile(`^undeclared reference to '(.+?)'(?: \(did you mean '(.+?)'\?\))?`)
+	mismatched = regexp.MustCompile(`^found no matching overload for '(.+?)' applied to '(.*)'$`)
+	unexpected = regexp.MustCompile(`^(?:mismatched|extraneous) input '(.+?)' expecting`)
+	noToken    = regexp.MustCompile(`^token recognition error at: '(.*)'$`)
+)
+
+// meant says how an operator of other languages is written.
+var meant = map[string]string{"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||", "<>": "!="}
+
 // readable puts a complaint of CEL in the words of a condition.
 func readable(msg string) string {
-	msg = written.Replace(msg)
-	msg = strings.TrimSuffix(msg, " (in container '')")
-	if rest, ok := strings.CutPrefix(msg, "undeclared reference to "); ok {
-		name := strings.Trim(rest, "'")
-		if near := nearestName(name); near != "" {
-			return fmt.Sprintf("no variable or function %s: did you mean %s?", name, near)
+	msg = strings.TrimPrefix(written.Replace(msg), "Syntax error: ")
+	if m := undeclared.FindStringSubmatch(msg); m != nil {
+		if m[2] != "" {
+			return fmt.Sprintf("there is no %s: did you mean %s?", m[1], m[2])
 		}
-		return fmt.Sprintf("no variable or function %s", name)
+		return "there is no " + m[1]
 	}
-	msg = strings.TrimPrefix(msg, "Syntax error: ")
+	if m := mismatched.FindStringSubmatch(msg); m != nil {
+		return fmt.Sprintf("%s does not take %s", m[1], m[2])
+	}
+	word := ""
+	if m := unexpected.FindStringSubmatch(msg); m != nil {
+		if m[1] == "<EOF>" {
+			return "the condition ends too early"
+		}
+		word, msg = m[1], "unexpected "+m[1]
+	} else if m := noToken.FindStringSubmatch(msg); m != nil {
+		word = strings.TrimSpace(m[1])
+		msg = "unexpected " + word
+	}
+	if op := meant[word]; op != "" {
+		msg += ": it is written " + op
+	}
 	return msg
-}
-
-// nearestName returns the variable that starts or ends as name does.
-func nearestName(name string) string {
-	best, score := "", 2
-	for v := range variables {
-		n := 0
-		for n < len(v) && n < len(name) && v[n] == name[n] {
-			n++
-		}
-		if n > score || n == score && best != "" && v < best {
-			best, score = v, n
-		}
-	}
-	return best
 }
 
 // program plans an expression; cost 0 is without limit.

@@ -56,6 +56,10 @@ func (r *rewriter) walk(e ast.Expr) {
 		r.ident(e, e.AsIdent())
 	case ast.SelectKind:
 		s := e.AsSelect()
+		if s.IsTestOnly() {
+			r.report(e, "has() is of no use: every variable is there always; ask has_med or has_local_pref")
+			return
+		}
 		if s.Operand().Kind() != ast.IdentKind {
 			r.walk(s.Operand())
 			return
