@@ -30,8 +30,17 @@ const (
 	samplePrefixes = 50000
 )
 
+// atExit are run after all tests.
+var atExit []func()
+
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
+		goleak.Cleanup(func(code int) {
+			for _, f := range atExit {
+				f()
+			}
+			os.Exit(code)
+		}),
 		// fasthttp's pool of workers looks every 10 seconds whether it is to end,
 		// and its clock for the Date header goes on for the whole process.
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
@@ -56,6 +65,7 @@ func conf(t *testing.T, src string) *config.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.BGP.Listen = []config.Listen{{Network: "tcp", Address: "127.0.0.1:0"}}
 	if !strings.Contains(src, "listen") {
 		c.HTTP.Listen = []config.Listen{{Network: "tcp", Address: "127.0.0.1:0"}}
 	}

@@ -242,6 +242,12 @@ func (d *openBGPD) Routes(family string) ([]Route, error) {
 	return routes, nil
 }
 
+// openBGPDNames are the communities that it shows by name.
+var openBGPDNames = map[string]string{
+	"GRACEFUL_SHUTDOWN": "65535:0", "BLACKHOLE": "65535:666", "NO_EXPORT": "65535:65281",
+	"NO_ADVERTISE": "65535:65282", "NO_EXPORT_SUBCONFED": "65535:65283", "NO_PEER": "65535:65284",
+}
+
 func (p *openBGPDPath) route() (r Route, err error) {
 	if r.Prefix, err = netip.ParsePrefix(p.Prefix); err != nil {
 		return r, err
@@ -254,8 +260,15 @@ func (p *openBGPDPath) route() (r Route, err error) {
 	if p.Metric != 0 {
 		r.MED = new(p.Metric)
 	}
-	r.Communities, r.LargeCommunities = p.Comm, p.Large
+	for _, c := range p.Comm {
+		if n, ok := openBGPDNames[c]; ok {
+			c = n
+		}
+		r.Communities = append(r.Communities, c)
+	}
+	r.LargeCommunities = p.Large
 	for _, c := range p.Ext {
+		c = strings.Replace(c, "soo ", "ro ", 1)
 		r.ExtCommunities = append(r.ExtCommunities, strings.Replace(c, " ", ":", 1))
 	}
 	for _, a := range p.Attributes {
