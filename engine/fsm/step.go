@@ -9,7 +9,7 @@ import (
 // Step takes a machine and an event to the machine after it, and appends what
 // is to be done to acts.
 func Step(m Machine, e Event, acts []Action) (Machine, []Action) {
-	s := stepper{Machine: m, e: &e, acts: acts, first: len(acts)}
+	s := stepper{Machine: m, e: e, acts: acts, first: len(acts)}
 	if e.Kind == EventTCPInvalid {
 		s.do(ActRefuse)
 		return m, s.acts
@@ -32,7 +32,7 @@ func Step(m Machine, e Event, acts []Action) (Machine, []Action) {
 // stepper is one step under way.
 type stepper struct {
 	Machine
-	e     *Event
+	e     Event
 	acts  []Action
 	first int // of acts, that is this step's
 }
@@ -67,8 +67,12 @@ func doubled(least, most time.Duration, times uint8) time.Duration {
 	return least
 }
 
-// idle is the Idle state: connections are refused.
+// idle is the Idle state: connections are refused. A second machine stays in
+// it.
 func (s *stepper) idle() {
+	if k := s.e.Kind; s.second && k != EventTCPAcked && k != EventTCPConfirmed {
+		return
+	}
 	switch s.e.Kind {
 	case EventManualStart, EventAutomaticStart, EventAutomaticStartDamped:
 		s.begin(false)
