@@ -224,6 +224,7 @@ func (s *shard) write() bool {
 	case handle == had:
 	case handle == 0:
 		s.unimage(had)
+	case s.deferImage():
 	case !o.t.image.Insert(o.key, o.n, handle):
 		// The node is this batch's by now: taking the value back needs no
 		// memory.
@@ -258,6 +259,10 @@ func (s *shard) writeGone() bool {
 // unimage takes the open prefix out of the forwarding image.
 func (s *shard) unimage(handle uint32) {
 	o := &s.open
+	if s.deferImage() {
+		s.handles.Retire(handle)
+		return
+	}
 	parent, n := uint32(0), o.n
 	for n > 0 && parent == 0 {
 		v, m := o.t.tree.Match(o.key, n-1)

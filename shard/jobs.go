@@ -125,11 +125,13 @@ func (s *shard) scanTable(j *job, tb *table, budget int) int {
 	}
 	if len(s.keys) > 0 {
 		s.begin()
+		s.bulk = len(s.keys) >= sliceWrite/2
 		for _, at := range s.keys {
 			s.openAt(s.table(tb.info.id), at.k, at.n)
 			s.change(j, at)
 			s.finish()
 		}
+		s.bulk = false
 		s.pending += len(s.keys)
 	}
 	if more {
@@ -223,6 +225,7 @@ func (s *shard) finishJobs() {
 	for len(s.jobs) > 0 {
 		s.slice()
 	}
+	s.catchUpAll()
 }
 
 // settleRefreshes does the refreshes that have ended, and the marking of stale
@@ -235,6 +238,7 @@ func (s *shard) settleRefreshes() {
 			i++
 		}
 	}
+	s.catchUpAll()
 }
 
 // runJob does job number i to its end.

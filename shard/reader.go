@@ -41,8 +41,8 @@ func (rd *Reader) Unpin() { rd.pin.Exit() }
 // unicast table.
 func (rd *Reader) Match4(a uint32) Match {
 	h := rd.r.image4.Lookup(a)
-	if h == 0 {
-		return Match{}
+	if h <= trie.Behind {
+		return rd.rest(h, rib.TableIPv4Unicast, trie.Key4(a), 32)
 	}
 	n := rd.r.hs.Len(h)
 	m := Match{Key: trie.Key{Hi: (uint64(a) << 32) &^ (^uint64(0) >> n)}, Len: n, v4: true, block: rd.r.hs.Load(h)}
@@ -56,8 +56,8 @@ func (rd *Reader) Match4(a uint32) Match {
 // in the unicast table.
 func (rd *Reader) Match6(hi, lo uint64) Match {
 	h := rd.r.image6.Lookup(hi, lo)
-	if h == 0 {
-		return Match{}
+	if h <= trie.Behind {
+		return rd.rest(h, rib.TableIPv6Unicast, trie.Key{Hi: hi, Lo: lo}, 128)
 	}
 	n := rd.r.hs.Len(h)
 	k := trie.Key{Hi: hi, Lo: lo}
@@ -65,6 +65,20 @@ func (rd *Reader) Match6(hi, lo uint64) Match {
 	if len(rd.down) > 0 {
 		return rd.around(m, k, 128)
 	}
+	return m
+}
+
+// rest is the answer where the image has none: no prefix, or, for trie.Behind,
+// what the tries say. Only what is not filtered is in the image, so only that is
+// looked for.
+//
+//go:noinline
+func (rd *Reader) rest(h uint32, t rib.TableID, k trie.Key, width uint8) Match {
+	if h == 0 {
+		return Match{}
+	}
+	m := rd.match(t, k, width)
+	m.shard = 0
 	return m
 }
 
@@ -94,8 +108,8 @@ func (rd *Reader) MatchBatch4(as []uint32, out []Match) {
 	hs := rd.out[:len(as)]
 	rd.r.image4.LookupBatch(as, hs)
 	for i, h := range hs {
-		if h == 0 {
-			out[i] = Match{}
+		if h <= trie.Behind {
+			out[i] = rd.rest(h, rib.TableIPv4Unicast, trie.Key4(as[i]), 32)
 			continue
 		}
 		n := rd.r.hs.Len(h)
@@ -117,8 +131,8 @@ func (rd *Reader) MatchBatch6(hi, lo []uint64, out []Match) {
 	hs := rd.out[:len(hi)]
 	rd.r.image6.LookupBatch(hi, lo, hs)
 	for i, h := range hs {
-		if h == 0 {
-			out[i] = Match{}
+		if h <= trie.Behind {
+			out[i] = rd.rest(h, rib.TableIPv6Unicast, trie.Key{Hi: hi[i], Lo: lo[i]}, 128)
 			continue
 		}
 		n := rd.r.hs.Len(h)

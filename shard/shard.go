@@ -12,8 +12,8 @@ import (
 
 const (
 	// publishAt is the changes after which a batch is published although more
-	// is waiting.
-	publishAt = 1024
+	// is waiting: a few milliseconds' work.
+	publishAt = 8192
 
 	// sliceAt is the batches after which background work gets a slice although
 	// more is waiting.
@@ -60,6 +60,7 @@ type shard struct {
 	era     uint32 // how often versions have started again, written under eraMu
 	held    bool   // a long view is held, as of the begin of the batch
 	pending int    // changes since the last publish
+	bulk    bool   // the batch in hand is large: see bulkAt
 	active  bool   // the batch has begun
 
 	open   openPrefix
@@ -72,7 +73,10 @@ type shard struct {
 	paths  [2]rib.Path
 	asked  rib.Path
 	idle   time.Time
-	retry  bool // memory is waiting to be reclaimed
+	behind time.Time // when the first of what the images lack was deferred
+	quiet  bool      // no large batch has come for a while: they may catch up
+	stuck  bool      // they can't, for want of memory
+	retry  bool      // memory is waiting to be reclaimed
 }
 
 // table is a shard's part of a table.
@@ -128,9 +132,15 @@ func (s *shard) run() {
 			s.slice()
 			continue
 		}
+		if s.quiet && !s.behind.IsZero() && !s.catchUp(catchUpSlice) {
+			continue
+		}
 		wait := s.r.o.compactEvery
 		if s.reclaim(); s.retry {
 			wait = idleWait
+		}
+		if !s.behind.IsZero() && !s.stuck {
+			wait = catchUpWait
 		}
 		timer.Reset(wait)
 		select {
@@ -139,6 +149,7 @@ func (s *shard) run() {
 		case b := <-s.queue:
 			s.do(b)
 		case <-timer.C:
+			s.quiet = true
 			s.compact()
 		case <-s.r.stop:
 			return
@@ -153,16 +164,26 @@ func (s *shard) do(b *batch) {
 		return
 	}
 	s.begin()
+	if s.bulk = b.ops >= bulkAt; s.bulk {
+		s.quiet = false
+	}
 	s.apply(b.words)
 	s.finish()
+	s.bulk = false
 	s.pending += b.ops
 	s.stats.applied.Add(uint64(b.ops))
 	s.r.recycle(b)
 	if s.pending >= publishAt || len(s.queue) == 0 {
 		s.publish()
 	}
-	if s.since++; s.since >= sliceAt && len(s.jobs) > 0 {
-		s.slice()
+	if s.since++; s.since >= sliceAt {
+		s.since = 0
+		if len(s.jobs) > 0 {
+			s.slice()
+		}
+		if !s.behind.IsZero() && time.Since(s.behind) > catchUpLate {
+			s.catchUp(catchUpSlice)
+		}
 	}
 }
 

@@ -28,11 +28,12 @@ type Image4 struct {
 
 // NewImage4 makes an empty image with nodes in an arena of at most 2^31 words.
 func NewImage4(nodes *slab.Arena, hs *Handles) *Image4 {
+	setBehind(nodes)
 	return &Image4{*slab.NewTable(1 << root4Len), nodes.Reader(), *slab.NewTable(1 << roof4Len), hs}
 }
 
 // Lookup returns the handle of the longest prefix that holds address a, given in
-// host order, or 0.
+// host order, 0 for none, or Behind.
 func (m *Image4) Lookup(a uint32) (handle uint32) {
 	x := m.root.Load(a >> 16)
 	if x&childBit != 0 {
@@ -121,11 +122,12 @@ type Image6 struct {
 
 // NewImage6 makes an empty image with nodes in an arena of at most 2^31 words.
 func NewImage6(nodes *slab.Arena, hs *Handles) *Image6 {
+	setBehind(nodes)
 	return &Image6{*slab.NewTable(1 << root6Len), nodes.Reader(), *slab.NewTable(1 << roof6Len), hs}
 }
 
 // Lookup returns the handle of the longest prefix that holds the address, given
-// as its two halves, or 0.
+// as its two halves, 0 for none, or Behind.
 func (m *Image6) Lookup(hi, lo uint64) (handle uint32) {
 	x := m.root.Load(uint32(hi >> (64 - root6Len)))
 	if x&childBit != 0 {

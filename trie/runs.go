@@ -169,7 +169,12 @@ func (r *runs) write(h *slab.Heap, reserved bool) (o uint32, ok bool) {
 		h.Free(o, n)
 		return 0, false
 	}
-	a := h.Arena()
+	r.put(h.Arena(), o)
+	return o, true
+}
+
+// put writes r to the words at o.
+func (r *runs) put(a *slab.Arena, o uint32) {
 	p := a.Pointer(o)
 	sum := 0
 	for w, m := range r.starts {
@@ -178,7 +183,6 @@ func (r *runs) write(h *slab.Heap, reserved bool) (o uint32, ok bool) {
 		sum += bits.OnesCount64(m)
 	}
 	copy(a.Words(o+runHeader, r.n), r.words[:r.n])
-	return o, true
 }
 
 // change is what an insertion or a removal does to the words under its prefix.

@@ -16,6 +16,11 @@ type ImageWriter struct {
 	least   uint8    // prefixes shorter than that are in the roof
 	untidy  []prefix // what Delete had no memory to tidy up after
 	scratch runs
+
+	behind  []uint32 // slots of home that are deferred
+	sorted  bool     // behind is sorted, the last one first
+	builder builder
+	cursor  Cursor
 }
 
 // prefix is a prefix by its bits.
@@ -60,6 +65,9 @@ func (w *ImageWriter) apply(k Key, n uint8, f *change) bool {
 	i := uint32(k.Hi >> (64 - bits))
 	if n > bits {
 		x := t.Load(i)
+		if x == behindWord {
+			return true
+		}
 		y, ok := w.edit(x, k, n, bits, f)
 		if ok && y != x {
 			t.Store(i, y)
@@ -69,6 +77,9 @@ func (w *ImageWriter) apply(k Key, n uint8, f *change) bool {
 	}
 	for end := i + 1<<(bits-n); i < end; i++ {
 		x := t.Load(i)
+		if x == behindWord {
+			continue
+		}
 		if x&childBit != 0 {
 			f.below(w.heap.Arena(), x&^childBit)
 		} else if y := f.of(x); y != x {
@@ -224,7 +235,7 @@ func (w *ImageWriter) Evacuate(from Position, budget int) (next Position, done b
 			continue
 		}
 		x := t.Load(uint32(i))
-		if x&childBit == 0 || !w.heap.Owns(x&^childBit) {
+		if x&childBit == 0 || x == behindWord || !w.heap.Owns(x&^childBit) {
 			continue
 		}
 		if y := w.move(x, &budget); y != x {
@@ -278,6 +289,9 @@ func (w *ImageWriter) tidyLast() {
 	t, bits := w.table(p.n)
 	i := uint32(p.k.Hi >> (64 - bits))
 	x := t.Load(i)
+	if x == behindWord {
+		return
+	}
 	if y := w.tidy(x, p, bits); y != x {
 		t.Store(i, y)
 		w.retire(x)

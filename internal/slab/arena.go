@@ -43,9 +43,10 @@ type Arena struct {
 	owner []atomic.Uint32 // number of the heap that holds an extent
 	heaps atomic.Uint32   // numbers given out
 
-	mu   sync.Mutex
-	next uint32   // first extent that was never handed out
-	free []uint32 // extents that came back
+	mu     sync.Mutex
+	static bool     // extent 0 is in use
+	next   uint32   // first extent that was never handed out
+	free   []uint32 // extents that came back
 }
 
 // ArenaStats is what an Arena takes, in words.
@@ -92,6 +93,18 @@ func (a *Arena) Close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.memory.release()
+}
+
+// Static makes the words of the first extent usable, which no heap is given, for
+// what all of its users share. Reference 0 stays what it is. It is called before
+// anybody reads.
+func (a *Arena) Static() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.static {
+		a.static = true
+		a.memory.commit(0)
+	}
 }
 
 // take hands out an extent; deep may use the reserve.

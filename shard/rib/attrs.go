@@ -207,12 +207,12 @@ func (a *Attrs) ASPaths(yield func(ASPathID, []byte) bool) {
 
 // AttrsStats counts the tables of Attrs.
 type AttrsStats struct {
-	Sets          int
-	ASPaths       int    // that somebody has asked for
-	Ended         int    // sets that are no longer in use and whose ids rest
-	SetBytes      uint64 // canonical bytes of the sets in use
-	MemoryBytes   uint64 // all that the tables take
-	Refused       uint64 // sets that the caps did not allow
+	Sets        int
+	ASPaths     int    // that somebody has asked for
+	Ended       int    // sets that are no longer in use and whose ids rest
+	SetBytes    uint64 // canonical bytes of the sets in use
+	MemoryBytes uint64 // all that the tables take
+	Refused     uint64 // sets that the caps did not allow
 }
 
 // Stats counts the tables.

@@ -65,8 +65,8 @@ type store struct {
 	seed    maphash.Seed
 	hash    func([]byte) uint64          // XXH64, but for tests
 	fill    func(row []uint32, b []byte) // sets the user's words of a new entry
-	sweep   atomic.Uint32                    // stamp of what is seen now
-	top     atomic.Uint32                    // local ids in use are below
+	sweep   atomic.Uint32                // stamp of what is seen now
+	top     atomic.Uint32                // local ids in use are below
 	refused atomic.Uint64
 	stripes [numStripes]stripe
 }
