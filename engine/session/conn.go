@@ -162,7 +162,7 @@ func (c *conn) shake(b []byte) (used int) {
 		p.mu.Lock()
 		if c.h != nil {
 			p.event(c.h, e, nil)
-			p.collide()
+			p.collide(nil)
 		}
 		up := c.up && c.h != nil
 		p.mu.Unlock()
@@ -201,6 +201,7 @@ func (c *conn) open(msg []byte) {
 	c.opened()
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
+	c.p.yield(c, &o)
 	if c.h != nil {
 		c.p.opened(c, &o)
 	}

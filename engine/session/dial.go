@@ -60,6 +60,7 @@ func dialTCP(ctx context.Context, p *peer, cfg *config.Peer, key string) (link, 
 			return err
 		},
 	}
+	d.SetMultipathTCP(false)
 	if a := cfg.LocalAddress; a.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
 	}

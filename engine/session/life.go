@@ -181,7 +181,8 @@ func (p *peer) restart(n *wire.Notification, why string) {
 func (p *peer) change(cfg *config.Peer, own identity, md5 string, ch Change) {
 	p.mu.Lock()
 	p.config.Store(cfg)
-	p.own, p.md5 = own, md5
+	p.own.Store(&own)
+	p.md5 = md5
 	p.set = p.machineSettings(cfg)
 	p.first.m.Use(p.set)
 	if p.second != nil {

@@ -36,6 +36,7 @@ func listen(l config.Listen) (*listener, error) {
 			return c.Control(saveSYN)
 		},
 	}
+	lc.SetMultipathTCP(false) // it has no MD5, nor a TTL
 	nl, err := lc.Listen(context.Background(), "tcp", l.Address)
 	if err != nil {
 		return nil, listenError(l, err)

@@ -27,11 +27,11 @@ type peer struct {
 	addr   netip.Addr
 	rng    netip.Prefix // of a dynamic neighbour, else invalid
 	config atomic.Pointer[config.Peer]
+	own    atomic.Pointer[identity]
 	count  counts
 	routes routes
 
 	mu            sync.Mutex
-	own           identity
 	md5           string
 	set           *fsm.Settings
 	first, second *half
@@ -49,6 +49,7 @@ type peer struct {
 	neg           *fsm.Negotiated // of the last session
 	current       *Session
 	prev          chan struct{} // done of the last session
+	moved         sync.Cond     // a machine has made a step
 	ended         alarm         // of a dynamic neighbour: when it is forgotten
 }
 
@@ -63,10 +64,12 @@ type half struct {
 }
 
 func newPeer(m *Manager, addr netip.Addr, cfg *config.Peer, rng netip.Prefix, own identity, md5 string) *peer {
-	p := &peer{m: m, addr: addr, rng: rng, own: own, md5: md5, enabled: true, since: time.Now(), reason: "not started", conns: map[*conn]struct{}{}}
+	p := &peer{m: m, addr: addr, rng: rng, md5: md5, enabled: true, since: time.Now(), reason: "not started", conns: map[*conn]struct{}{}}
 	p.config.Store(cfg)
+	p.own.Store(&own)
 	p.set = p.machineSettings(cfg)
 	p.first = p.newHalf(fsm.New(p.set))
+	p.moved.L = &p.mu
 	p.ended.mu, p.ended.ring = &p.mu, func() { go m.forget(p) }
 	p.routes.init(p)
 	if len(cfg.AS.Numbers) == 1 && !cfg.AS.Any {
@@ -107,7 +110,7 @@ func (p *peer) localAS(cfg *config.Peer) uint32 {
 	if cfg.LocalAS.AS != 0 {
 		return cfg.LocalAS.AS
 	}
-	return p.own.as
+	return p.own.Load().as
 }
 
 // event gives an event to a machine and does what it says. c is the connection
@@ -121,6 +124,7 @@ func (p *peer) event(h *half, e fsm.Event, c *conn) {
 	}
 	p.settle()
 	p.note(&e)
+	p.moved.Broadcast()
 }
 
 // act does one action. p.mu is held.
@@ -249,8 +253,8 @@ func (p *peer) settle() {
 
 // swap makes the second machine the first. p.mu is held.
 func (p *peer) swap() {
-	p.first.m, p.second.m = fsm.Swap(p.first.m, p.second.m)
 	p.first, p.second = p.second, p.first
+	p.first.m, p.second.m = fsm.Swap(p.second.m, p.first.m)
 }
 
 // quiet stops the timers of a half that is done with.
@@ -351,22 +355,26 @@ func (p *peer) opened(c *conn, o *wire.Open) {
 		p.peerAS = neg.PeerAS()
 	}
 	c.neg = neg
-	p.event(c.h, fsm.Event{Kind: fsm.EventOpen, Negotiated: neg}, nil)
-	p.collide()
+	p.collide(c.h) // before the KEEPALIVE that would have the peer establish a session
+	if c.h != nil {
+		p.event(c.h, fsm.Event{Kind: fsm.EventOpen, Negotiated: neg}, nil)
+		p.collide(nil)
+	}
 }
 
-// collide ends one of two connections where it is time to. p.mu is held.
-func (p *peer) collide() {
+// collide ends one of two connections where it is time to. opened is the one
+// whose OPEN has come just now: it counts as OpenConfirm. p.mu is held.
+func (p *peer) collide(opened *half) {
 	if p.second == nil || p.first.c == nil || p.second.c == nil {
 		return
 	}
 	var gone *half
 	if p.first.c.in == p.second.c.in {
-		gone = p.older()
+		gone = p.older(opened)
 	} else {
-		gone = p.collision()
+		gone = p.collision(opened)
 	}
-	if gone == nil {
+	if gone == nil || opened != nil && gone != opened {
 		return
 	}
 	if gone == p.first {
@@ -376,7 +384,7 @@ func (p *peer) collide() {
 }
 
 // collision says which of a connection of ours and one of the peer's has to go.
-func (p *peer) collision() *half {
+func (p *peer) collision(opened *half) *half {
 	out, in := p.first, p.second
 	if out.c.in {
 		out, in = in, out
@@ -389,7 +397,7 @@ func (p *peer) collision() *half {
 		return nil
 	}
 	keep := fsm.KeepOutgoing(neg.Ours.ID, neg.Ours.AS, neg.PeerID(), neg.PeerAS())
-	switch dumpOut, dumpIn := fsm.Collide(out.m.State(), in.m.State(), keep); {
+	switch dumpOut, dumpIn := fsm.Collide(out.state(opened), in.state(opened), keep); {
 	case dumpOut:
 		return out
 	case dumpIn:
@@ -398,10 +406,52 @@ func (p *peer) collision() *half {
 	return nil
 }
 
+// yieldFor bounds yield.
+const yieldFor = 300 * time.Millisecond
+
+// yield waits a moment where the OPEN came over the connection that would be
+// given up once the other one has its OPEN too: to go on at once would have the
+// peer, which can't know, establish a session that is ended then. It is called
+// by the reader of c. p.mu is held, and let go meanwhile.
+func (p *peer) yield(c *conn, o *wire.Open) {
+	loses := func() bool {
+		if c.h == nil || p.second == nil || p.first.c == nil || p.second.c == nil || p.first.c.in == p.second.c.in {
+			return false
+		}
+		other := p.first
+		if c.h == p.first {
+			other = p.second
+		}
+		keep := fsm.KeepOutgoing(p.own.Load().id, p.localAS(p.config.Load()), o.ID, o.AS)
+		return other.m.State() == fsm.OpenSent && keep == c.in
+	}
+	if !loses() {
+		return
+	}
+	late := false
+	t := time.AfterFunc(yieldFor, func() {
+		p.mu.Lock()
+		late = true
+		p.mu.Unlock()
+		p.moved.Broadcast()
+	})
+	defer t.Stop()
+	for !late && loses() {
+		p.moved.Wait()
+	}
+}
+
+func (h *half) state(opened *half) fsm.State {
+	if s := h.m.State(); h != opened {
+		return s
+	}
+	return fsm.OpenConfirm
+}
+
 // older says which of two connections that the peer made has to go: the one
 // that is not established, or the one that it has given up for the other.
-func (p *peer) older() *half {
-	first, second := p.first.m.State(), p.second.m.State()
+func (p *peer) older(opened *half) *half {
+	first, second := p.first.state(opened), p.second.state(opened)
 	switch {
 	case first == fsm.Established && second == fsm.OpenConfirm:
 		return p.second
@@ -415,7 +465,7 @@ func (p *peer) older() *half {
 func (p *peer) ourOpen() *wire.Open {
 	cfg := p.config.Load()
 	l := fsm.Local{
-		AS: p.localAS(cfg), ID: p.own.id, HoldTime: uint16(cfg.HoldTime / time.Second), Families: cfg.Families,
+		AS: p.localAS(cfg), ID: p.own.Load().id, HoldTime: uint16(cfg.HoldTime / time.Second), Families: cfg.Families,
 		ExtendedMessages: cfg.ExtendedMessages, ExtendedNextHop: cfg.ExtendedNextHop,
 		Internal: p.internal(cfg), Hostname: p.m.o.Hostname, Domain: p.m.o.Domain,
 	}

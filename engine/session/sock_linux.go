@@ -128,11 +128,6 @@ func synTTL(fd uintptr) (ttl uint8, ok bool) {
 	return 0, false
 }
 
-// reuseAddr lets a call leave from a port that a connection just left.
-func reuseAddr(fd uintptr) {
-	unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-}
-
 // isSix says whether a socket is of the IPv6 family, mapped addresses included.
 func isSix(fd uintptr) bool {
 	d, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN)

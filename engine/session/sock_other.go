@@ -36,6 +36,4 @@ func saveSYN(uintptr) {}
 
 func synTTL(uintptr) (ttl uint8, ok bool) { return 0, false }
 
-func reuseAddr(uintptr) {}
-
 func isSix(uintptr) bool { return false }

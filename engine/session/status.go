@@ -120,7 +120,7 @@ func (p *peer) status() Status {
 	defer p.mu.Unlock()
 	s := Status{
 		ID: rib.PeerID(rib.SourceBGP, "", p.addr, p.peerAS), Num: num, Address: p.addr, Range: p.rng, Config: *cfg, AS: p.peerAS,
-		LocalAS: p.localAS(cfg), LocalRouterID: p.own.id, Internal: p.internal(cfg) || p.peerAS != 0 && p.peerAS == p.localAS(cfg),
+		LocalAS: p.localAS(cfg), LocalRouterID: p.own.Load().id, Internal: p.internal(cfg) || p.peerAS != 0 && p.peerAS == p.localAS(cfg),
 		Enabled: p.enabled, State: p.state, Since: p.since, Reason: p.reason, Flaps: p.flaps, NextConnectAt: p.nextConnect(),
 		History: p.history.list(), Negotiated: p.neg, ConnectRetry: p.set.ConnectRetry,
 		Messages: p.count.messages(), Counters: counters, Session: p.current,
