@@ -1,0 +1,422 @@
+package adjout
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"ribd/shard"
+	"ribd/shard/rib"
+	"ribd/wire"
+)
+
+// group is the members that are sent the same but for their own routes. Its
+// goroutine follows the Loc-RIB, keeps the state, encodes what changes and
+// hands it to the members that are in step. Members that are not have a
+// goroutine each while they catch up.
+//
+// Fields above mu are the goroutine's own. States are changed by it with mu
+// held, so it reads them without.
+type group struct {
+	m      *Manager
+	t      Target // what the members have in common
+	wake   chan struct{}
+	follow *shard.Follower
+	judge  judge
+	scan   scan
+	enc    *wire.Encoder
+	keep   keeper
+
+	changes []shard.Change
+	late    []prefix
+	later   []func() // commands that wait for the end of the scan
+	taken   []bool
+	round   []*Member // who is handed the batch in hand
+	scratch []byte
+	last    time.Time // of the last batch, where there is an interval
+
+	mu       sync.Mutex
+	key      string
+	stopped  bool
+	commands []func()
+	states   []*state // by family
+	batch    uint32   // number of the last batch
+	telling  bool     // somebody is told of changes as they happen
+	filling  bool     // no scan has ended yet
+	hold     bool     // nobody is told anything until the scan has ended
+	primed   bool     // while filling: there is enough for the first messages
+	deltas   []delta
+	ring     ring
+	dead     []deadEntry
+	members  map[*Member]struct{}
+	nums     rib.PeerSet
+	step     []*Member // in step: the goroutine sends to them
+	full     *runSet   // the last whole run, for others that want one
+	catch    *runSet   // the last partial one
+}
+
+const changesAtOnce = 1024
+
+func makeGroup(m *Manager, key string, t Target) *group {
+	g := &group{
+		m: m, t: t, key: key, wake: make(chan struct{}, 1),
+		enc: wire.NewEncoder(t.Send), changes: make([]shard.Change, changesAtOnce),
+		batch: 1, filling: true, hold: true, members: map[*Member]struct{}{},
+	}
+	g.ring.reset(1)
+	g.judge = judge{m: m, rules: newRules(&g.t, m.rib.Attrs())}
+	if t.Export != nil {
+		g.judge.filter = t.Export
+	}
+	for _, f := range t.Families {
+		fam := family{family: f, limit: 1}
+		switch n := t.AddPath[f]; {
+		case n > 0:
+			fam.mode, fam.limit = modeAddPath, n
+		case t.RSClient:
+			fam.mode = modeServer
+		}
+		table := rib.TableID(0)
+		if f.Form() != wire.FormVPN {
+			table, _ = m.rib.Table(f, 0)
+		}
+		g.judge.fams = append(g.judge.fams, fam)
+		g.states = append(g.states, newState(f, table, fam.mode != modeBest))
+	}
+	g.judge.states = g.states
+	return g
+}
+
+// poke wakes the goroutine.
+func (g *group) poke() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// command has the goroutine do something between two batches.
+func (g *group) command(f func()) {
+	g.mu.Lock()
+	g.commands = append(g.commands, f)
+	g.mu.Unlock()
+	g.poke()
+}
+
+// end makes the goroutine end.
+func (g *group) end() {
+	g.mu.Lock()
+	g.stopped = true
+	g.mu.Unlock()
+	g.poke()
+}
+
+// errWake is what a wait ends with when the goroutine is wanted.
+var errWake = errors.New("adjout: woken")
+
+// wakeContext ends a wait when something is put into wake.
+type wakeContext struct {
+	context.Context
+	wake <-chan struct{}
+}
+
+func (c wakeContext) Done() <-chan struct{} { return c.wake }
+func (c wakeContext) Err() error            { return errWake }
+
+// run is the group's goroutine.
+func (g *group) run() {
+	g.judge.rd = g.m.rib.NewReader()
+	defer g.judge.rd.Close()
+	if g.follow == nil {
+		g.follow = g.m.rib.Follow("")
+	}
+	defer g.follow.Close()
+	defer g.scan.end()
+	var ctx context.Context = wakeContext{context.Background(), g.wake}
+	for g.prepare() {
+		if g.tooSoon() {
+			continue
+		}
+		n, ok := g.follow.Next(g.changes)
+		if !ok {
+			g.restart()
+			continue
+		}
+		if n > 0 {
+			g.take(g.changes[:n])
+			g.commit()
+		}
+		switch {
+		case g.scan.active:
+			g.advance()
+		case g.keep.busy:
+			g.keep.slice(g)
+		case n == 0:
+			if err := g.follow.Wait(ctx); err != nil && !errors.Is(err, errWake) {
+				return // the RIB is closed
+			}
+		}
+	}
+}
+
+// prepare does what the goroutine was asked for; false: it has to end.
+func (g *group) prepare() bool {
+	g.mu.Lock()
+	for len(g.commands) > 0 && !g.stopped {
+		f := g.commands[0]
+		g.commands = slices.Delete(g.commands, 0, 1)
+		g.mu.Unlock()
+		f()
+		g.mu.Lock()
+	}
+	stopped := g.stopped
+	g.mu.Unlock()
+	g.keep.look(g)
+	return !stopped
+}
+
+// tooSoon waits for the interval between advertisements to pass, or for
+// something else to do. What changes meanwhile stays in the feed.
+func (g *group) tooSoon() bool {
+	if g.t.Interval == 0 || g.scan.active {
+		return false
+	}
+	left := g.t.Interval - time.Since(g.last)
+	if left <= 0 {
+		return false
+	}
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-g.wake:
+	case <-g.m.stop:
+	}
+	return true
+}
+
+// restart scans the table, at the beginning and where the feed has gone past.
+func (g *group) restart() {
+	v := g.follow.Snapshot()
+	if g.filling && !g.scan.active {
+		g.mu.Lock()
+		for i, st := range g.states {
+			if g.judge.fams[i].mode != modeAddPath {
+				st.reserve(g.prefixes(st))
+			}
+		}
+		g.mu.Unlock()
+	}
+	g.scan.begin(v, g.states)
+}
+
+// prefixes is how many prefixes the Loc-RIB has in a family of one table.
+func (g *group) prefixes(st *state) (n int) {
+	for _, t := range g.m.rib.Stats().Tables {
+		if t.Family == st.lay.family {
+			n += int(t.Prefixes)
+		}
+	}
+	return n
+}
+
+// take judges what the feed tells of.
+func (g *group) take(changes []shard.Change) {
+	j := &g.judge
+	j.begin()
+	j.rd.Pin()
+	defer j.rd.Unpin()
+	for i := range changes {
+		c := &changes[i]
+		if c.Kind == shard.ChangePeerDown {
+			continue // its prefixes follow, swept
+		}
+		ref := j.table(c.Table)
+		if ref.fam < 0 {
+			continue
+		}
+		p := prefix{c.Key, c.Table, c.Len}
+		if n := len(j.results); n > 0 && j.results[n-1].prefix == p {
+			continue
+		}
+		j.latest(&p, ref)
+		g.scan.touch(j.results[len(j.results)-1].hash)
+	}
+}
+
+// advance does a slice of the scan.
+func (g *group) advance() {
+	done := g.scanSlice()
+	g.commit()
+	if !done {
+		return
+	}
+	g.scan.end()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.filling, g.hold = false, false
+	if g.full != nil && g.full.b1 == 0 {
+		g.full.b1 = g.batch
+	}
+	g.kickAll()
+	g.commands = append(g.commands, g.later...)
+	g.later = nil
+}
+
+// commit makes the state what was judged, and tells the members.
+func (g *group) commit() {
+	if len(g.judge.results) == 0 {
+		return
+	}
+	g.mu.Lock()
+	g.renumber()
+	g.batch++
+	g.telling = !g.hold && (len(g.step) > 0 || g.anyInRing())
+	for i := range g.judge.results {
+		r := &g.judge.results[i]
+		g.apply(r, g.judge.paths[r.first:r.first+r.n])
+	}
+	if !g.telling {
+		g.ring.reset(g.batch)
+		g.forget()
+		g.prime()
+		g.mu.Unlock()
+		return
+	}
+	b := g.ring.take()
+	g.encode(b)
+	g.ring.push(b, g.m.o.ringBytes)
+	g.round = append(g.round[:0], g.step...)
+	for _, mb := range g.round {
+		mb.sending = true
+	}
+	g.mu.Unlock()
+	g.hand(b)
+	if g.t.Interval > 0 && len(b.buf) > 0 {
+		g.last = time.Now()
+	}
+}
+
+// hand gives a batch to the members that are in step. Who can't take it lags
+// from here on.
+func (g *group) hand(b *batch) {
+	for _, mb := range g.round {
+		msgs, updates, withdraws := b.forMember(mb.t.Num, g.scratch)
+		if len(msgs) > 0 && cap(msgs) > cap(g.scratch) && &msgs[0] != &b.buf[0] {
+			g.scratch = msgs[:0]
+		}
+		mb.behind = len(msgs) > 0 && !mb.send.TrySend(msgs, updates, withdraws)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, mb := range g.round {
+		mb.sending = false
+		if mb.behind || len(mb.pending) > 0 {
+			pos := g.batch
+			if mb.behind {
+				pos--
+			}
+			mb.behind = false
+			g.lag(mb, pos)
+		}
+	}
+	if !g.anyInRing() {
+		g.ring.reset(g.batch)
+	}
+	g.forget()
+}
+
+// lag takes a member out of step, at a position: batches up to that are with
+// its sender.
+func (g *group) lag(mb *Member, pos uint32) {
+	if i := slices.Index(g.step, mb); i >= 0 {
+		g.step = slices.Delete(g.step, i, i+1)
+		mb.pos = pos
+		mb.inStep = false
+	}
+	g.kick(mb)
+}
+
+// anyInRing says whether a member that lags can go on from the ring.
+func (g *group) anyInRing() bool {
+	if len(g.members) == len(g.step) {
+		return false
+	}
+	for mb := range g.members {
+		if at, ok := mb.after(); !mb.inStep && ok && g.ring.has(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// forget lets dead entries go that no member has to be told of.
+func (g *group) forget() {
+	if len(g.dead) == 0 {
+		return
+	}
+	floor := g.batch
+	if len(g.members) != len(g.step) {
+		for mb := range g.members {
+			if !mb.inStep {
+				floor = min(floor, mb.needs())
+			}
+		}
+	}
+	n := 0
+	for ; n < len(g.dead) && g.dead[n].stamp <= floor; n++ {
+		d := &g.dead[n]
+		st := g.states[d.fam]
+		if e := st.entry(d.ref); e[wStamp] == d.stamp && e[wMeta]&entryDead != 0 {
+			st.remove(d.ref)
+		}
+	}
+	g.dead = slices.Delete(g.dead, 0, n)
+	if len(g.dead) > g.m.o.maxDead {
+		g.overrun()
+	}
+}
+
+// overrun gives up the slowest members: there is no telling them what they have
+// to forget without memory for it.
+func (g *group) overrun() {
+	limit := g.dead[len(g.dead)/2].stamp
+	for mb := range g.members {
+		if mb.inStep || mb.lost || mb.needs() >= limit {
+			continue
+		}
+		g.m.log.Warn("peer is too slow: too many withdrawn routes wait for it", "peer", mb.t.Name)
+		mb.lost = true
+		go func() {
+			mb.Leave()
+			if mb.t.Overrun != nil {
+				mb.t.Overrun()
+			}
+		}()
+	}
+}
+
+// maxBatch is where the numbers of batches begin anew, when nobody lags.
+const maxBatch = 1 << 30
+
+// renumber keeps the numbers of batches within their 32 bits: once in a day or
+// more of uninterrupted changes.
+func (g *group) renumber() {
+	if g.batch < maxBatch || g.hold || len(g.dead) > 0 || len(g.members) != len(g.step) {
+		return
+	}
+	for _, st := range g.states {
+		for i := range st.buckets {
+			b := &st.buckets[i]
+			for n := uint32(1); n <= b.n; n++ {
+				if e := b.entry(n, st.lay.stride); e[wStamp] != 0 {
+					e[wStamp] = 1
+				}
+			}
+		}
+	}
+	g.batch, g.full, g.catch = 1, nil, nil
+	g.ring.reset(1)
+}

@@ -1,0 +1,541 @@
+package adjout
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"ribd/shard/rib"
+	"ribd/wire"
+)
+
+// runSet is a way from one position to another for members that can't take it
+// from the ring: the entries that changed after b0 and not after b1, as they are
+// now. An entry that has changed since is left out: who takes the run goes on
+// from b1, and is told then. b0 is 0 for a whole run, from nothing at all.
+//
+// Entries go out in the order of their sets, so that UPDATEs are packed. They
+// are collected in windows, of bounded memory, and encoded in chunks, which all
+// members share that are in the same place. Nothing of it has to be kept: any
+// window can be collected again.
+//
+// A whole run begins with a few entries in no order, so that the first octet
+// goes out at once, also while the group is still being filled: then b1 is 0
+// until that is done.
+type runSet struct {
+	g      *group
+	b0, b1 uint32 // with the group's lock
+	made   time.Time
+	users  int // with the group's lock
+
+	first    *window
+	firstFam int
+	skipAt   uint32             // entries of firstFam that are in first
+	skip     [numBuckets]uint32 // did not change after skipAt, and have these numbers at most
+
+	mu   sync.Mutex
+	runs []*run // by family
+}
+
+// firstEach is how many entries of each bucket go first.
+const firstEach = 12
+
+// sharedFor is how long others join a run.
+const sharedFor = 2 * time.Second
+
+// whole returns a run for a member that has nothing. The lock is held.
+func (g *group) whole() *runSet {
+	if s := g.full; s != nil && (s.b1 == 0 || time.Since(s.made) < sharedFor) {
+		return s
+	}
+	s := &runSet{g: g, made: time.Now(), skipAt: g.batch}
+	if !g.hold {
+		s.b1 = g.batch
+	}
+	g.full = s
+	for fam, st := range g.states {
+		if st.live == 0 {
+			continue
+		}
+		s.firstFam = fam
+		w := newWindow(s, fam)
+		for i := range st.buckets {
+			b := &st.buckets[i]
+			s.skip[i] = min(b.n, firstEach)
+			for n := uint32(1); n <= s.skip[i]; n++ {
+				if e := b.entry(n, st.lay.stride); e[wStamp] != 0 && e[wMeta]&entryDead == 0 {
+					w.add(e, e[wAttr])
+				}
+			}
+		}
+		w.sort()
+		s.first = w
+		break
+	}
+	return s
+}
+
+// partial returns a run from b0 to now. The lock is held.
+func (g *group) partial(b0 uint32) *runSet {
+	if s := g.catch; s != nil && s.b0 == b0 && (s.b1 == g.batch || time.Since(s.made) < sharedFor && s.users > 0) {
+		return s
+	}
+	g.catch = &runSet{g: g, b0: b0, b1: g.batch, made: time.Now()}
+	return g.catch
+}
+
+// end gives up a member's part in a run. The lock is held.
+func (j *job) end() {
+	s := j.set
+	if s.users--; s.users > 0 {
+		return
+	}
+	if s.g.full == s && s.b1 != 0 {
+		s.g.full = nil
+	}
+	if s.g.catch == s {
+		s.g.catch = nil
+	}
+}
+
+// rebase makes what a member is in the middle of a matter of another group,
+// whose state is a copy of that of its own. Both locks are held.
+func (mb *Member) rebase(c *group) {
+	j := mb.job
+	if j == nil {
+		return
+	}
+	old := j.set
+	s := &runSet{
+		g: c, b0: old.b0, b1: old.b1, made: old.made, users: 1,
+		first: old.first, firstFam: old.firstFam, skipAt: old.skipAt, skip: old.skip,
+	}
+	old.mu.Lock()
+	for fam, r := range old.runs {
+		if r == nil {
+			continue
+		}
+		r.mu.Lock()
+		s.runs = append(s.runs, make([]*run, fam+1-len(s.runs))...)
+		s.runs[fam] = &run{set: s, fam: fam, planned: r.planned, spans: r.spans, windows: make([]*window, len(r.spans))}
+		r.mu.Unlock()
+	}
+	old.mu.Unlock()
+	j.end()
+	j.set, j.chunk, j.at = s, 0, nil
+}
+
+// run returns the run of a family.
+func (s *runSet) run(fam int) *run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.runs) <= fam {
+		s.runs = append(s.runs, nil)
+	}
+	if s.runs[fam] == nil {
+		s.runs[fam] = &run{set: s, fam: fam}
+	}
+	return s.runs[fam]
+}
+
+// wants says whether an entry is in the run, and the set that it goes by: 0 is a
+// withdrawal.
+func (s *runSet) wants(fam int, e []uint32, bucket int, n uint32) (attrs uint32, ok bool) {
+	stamp := e[wStamp]
+	if stamp == 0 || stamp > s.b1 {
+		return 0, false
+	}
+	dead := e[wMeta]&entryDead != 0
+	from := s.b0
+	if from == 0 {
+		if s.first == nil || fam != s.firstFam || n > s.skip[bucket] {
+			return e[wAttr], !dead
+		}
+		from = s.skipAt
+	}
+	switch {
+	case stamp <= from:
+		return 0, false
+	case dead:
+		// Born and gone in between: nobody knows of it.
+		return 0, e[wAttr] <= from
+	}
+	return e[wAttr], true
+}
+
+// run is the part of a runSet that is of one family.
+type run struct {
+	set *runSet
+	fam int
+
+	mu      sync.Mutex
+	planned bool
+	spans   []span
+	windows []*window // by span; nil: to be collected
+	latest  int
+}
+
+// span is the sets and buckets of a window.
+type span struct {
+	lo, hi     uint32 // sets, hi included
+	from, upto int    // buckets
+}
+
+const histogramBits = 14
+
+// plan divides the run into windows that are not much larger than the limit.
+// Caller holds r.mu.
+func (r *run) plan() {
+	g := r.set.g
+	st := g.states[r.fam]
+	shift := uint(0)
+	for top := uint32(g.m.rib.Attrs().MaxSet()); top>>shift >= 1<<histogramBits; {
+		shift++
+	}
+	var counts [1 << histogramBits]uint32
+	for i := range st.buckets {
+		g.mu.Lock()
+		b := &st.buckets[i]
+		stride := st.lay.stride
+		for n := uint32(1); n <= b.n; n++ {
+			if id, ok := r.set.wants(r.fam, b.entry(n, stride), i, n); ok {
+				counts[min(id>>shift, 1<<histogramBits-1)]++
+			}
+		}
+		g.mu.Unlock()
+	}
+	limit := uint32(g.m.o.window)
+	lo, in := uint32(0), uint32(0)
+	cut := func(next uint32) {
+		if in == 0 {
+			lo = next << shift
+			return
+		}
+		hi := next<<shift - 1
+		if next == 1<<histogramBits {
+			hi = math.MaxUint32
+		}
+		parts := int(min((in+limit-1)/limit, numBuckets))
+		if in <= limit+limit/4 {
+			parts = 1
+		}
+		for p := range parts {
+			r.spans = append(r.spans, span{lo, hi, p * numBuckets / parts, (p + 1) * numBuckets / parts})
+		}
+		lo, in = next<<shift, 0
+	}
+	for i, n := range counts {
+		if in > 0 && in+n > limit {
+			cut(uint32(i))
+		}
+		in += n
+	}
+	cut(1 << histogramBits)
+	r.windows = make([]*window, len(r.spans))
+	r.planned = true
+}
+
+// window returns window i, collected where it is not there; nil past the last.
+func (r *run) window(i int) *window {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.planned {
+		r.plan()
+	}
+	if i >= len(r.spans) {
+		return nil
+	}
+	w := r.windows[i]
+	if w == nil {
+		w = r.collect(r.spans[i])
+		r.windows[i] = w
+		r.latest = i
+		for j, old := range r.windows {
+			if old != nil && old.users == 0 && j < i-1 {
+				r.windows[j] = nil
+			}
+		}
+	}
+	w.users++
+	return w
+}
+
+// leave gives a window up.
+func (r *run) leave(i int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.windows[i]
+	if w == nil {
+		return
+	}
+	if w.users--; w.users <= 0 && i < r.latest-1 {
+		r.windows[i] = nil
+	}
+}
+
+func (r *run) collect(s span) *window {
+	g := r.set.g
+	st := g.states[r.fam]
+	w := newWindow(r.set, r.fam)
+	stride := st.lay.stride
+	for i := s.from; i < s.upto; i++ {
+		g.mu.Lock()
+		b := &st.buckets[i]
+		for n := uint32(1); n <= b.n; n++ {
+			e := b.entry(n, stride)
+			if id, ok := r.set.wants(r.fam, e, i, n); ok && id >= s.lo && id <= s.hi {
+				w.add(e, id)
+			}
+		}
+		g.mu.Unlock()
+	}
+	w.sort()
+	return w
+}
+
+// window is entries of a run, in the order of their sets.
+type window struct {
+	set   *runSet
+	fam   int
+	lay   layout
+	mode  mode
+	users int // with the run's lock
+	words []uint32
+	order []uint64 // set, number of the entry
+
+	mu     sync.Mutex
+	enc    *wire.Encoder
+	chunks []chunk
+}
+
+// chunk is messages with a part of a window, as members are sent them that have
+// no route of their own in it.
+type chunk struct {
+	parcel
+	from, upto int
+	peers      rib.PeerSet // who is sent something else
+}
+
+func newWindow(s *runSet, fam int) *window {
+	return &window{set: s, fam: fam, lay: s.g.states[fam].lay, mode: s.g.judge.fams[fam].mode}
+}
+
+func (w *window) add(e []uint32, attrs uint32) {
+	w.order = append(w.order, uint64(attrs)<<32|uint64(len(w.words)/w.lay.stride))
+	w.words = append(w.words, e...)
+}
+
+// sort puts the entries in order, by their sets alone.
+func (w *window) sort() {
+	const digit = 11
+	var most uint64
+	for _, o := range w.order {
+		most = max(most, o>>32)
+	}
+	spare := make([]uint64, len(w.order))
+	for shift := uint(32); most>>(shift-32) > 0; shift += digit {
+		var at [1<<digit + 1]int
+		for _, o := range w.order {
+			at[o>>shift&(1<<digit-1)+1]++
+		}
+		for i := 1; i < len(at); i++ {
+			at[i] += at[i-1]
+		}
+		for _, o := range w.order {
+			d := o >> shift & (1<<digit - 1)
+			spare[at[d]] = o
+			at[d]++
+		}
+		w.order, spare = spare, w.order
+	}
+}
+
+// chunkSize is about how many octets a chunk has; it ends with a set, but where
+// that alone is very long.
+const chunkSize = 64 << 10
+
+// chunk returns chunk i for a member; ok is false past the last.
+func (w *window) chunk(i int, mb *Member) (p parcel, ok bool) {
+	w.mu.Lock()
+	for len(w.chunks) <= i {
+		from := 0
+		if n := len(w.chunks); n > 0 {
+			from = w.chunks[n-1].upto
+		}
+		if from == len(w.order) {
+			w.mu.Unlock()
+			return parcel{}, false
+		}
+		if w.enc == nil {
+			w.enc = wire.NewEncoder(w.set.g.t.Send)
+		}
+		w.chunks = append(w.chunks, w.encode(from))
+	}
+	c := &w.chunks[i]
+	w.mu.Unlock()
+	if !c.peers.Has(mb.t.Num) {
+		return c.parcel, true
+	}
+	return w.private(c, mb), true
+}
+
+// encode makes the chunk from an entry on.
+func (w *window) encode(from int) chunk {
+	c := chunk{from: from}
+	w.enc.Reset()
+	last, size := uint64(0), 0
+	i := from
+	for ; i < len(w.order); i++ {
+		e := w.entry(i)
+		w.special(e, &c.peers)
+		if w.isAlt(e) {
+			continue
+		}
+		id := w.order[i] >> 32
+		if i == from || id != last {
+			if size >= chunkSize {
+				break
+			}
+			w.set.g.openSet(w.enc, w.lay.family, rib.AttrID(id))
+			attrs, _ := w.set.g.m.rib.Attrs().Bytes(rib.AttrID(id))
+			size += wire.HeaderLen + 4 + len(attrs)
+			last = id
+		} else if size >= 4*chunkSize {
+			break
+		}
+		if id == 0 {
+			c.withdraws++
+		}
+		w.route(w.enc, e)
+		size += 8 * (w.lay.stride - wKey)
+	}
+	c.upto = i
+	c.msgs = append([]byte(nil), w.enc.Flush()...)
+	c.updates = countMessages(c.msgs)
+	return c
+}
+
+func (w *window) entry(i int) []uint32 {
+	at := int(uint32(w.order[i])) * w.lay.stride
+	return w.words[at : at+w.lay.stride]
+}
+
+func (w *window) isAlt(e []uint32) bool { return w.mode == modeServer && w.lay.id(e) == idAlt }
+
+// special notes who is sent something else than an entry says.
+func (w *window) special(e []uint32, peers *rib.PeerSet) {
+	peer := entryPeer(e)
+	if w.isAlt(e) {
+		peer = rib.PeerNum(e[w.lay.chain+chainFrom])
+	}
+	if !peers.Has(peer) {
+		*peers = peers.With(peer)
+	}
+}
+
+func (w *window) route(enc *wire.Encoder, e []uint32) {
+	p := w.lay.prefix(e, 0)
+	id := w.lay.id(e)
+	w.set.g.route(enc, &w.lay, &p, w.lay.labelsOf(e), id)
+}
+
+// what a member is sent for an entry.
+type what uint8
+
+const (
+	nothing what = iota
+	announce
+	withdraw
+)
+
+// to says what a member is sent for an entry.
+func (w *window) to(e []uint32, m rib.PeerNum) what {
+	meta := e[wMeta]
+	does := announce
+	if meta&entryDead != 0 {
+		does = withdraw
+	}
+	switch {
+	case w.isAlt(e):
+		if rib.PeerNum(e[w.lay.chain+chainFrom]) != m {
+			return nothing
+		}
+		return does
+	case entryPeer(e) != m:
+		return does
+	case meta&(entryConst|entryFresh) != 0 || w.set.b0 == 0 && w.set.b1 <= w.set.skipAt:
+		return nothing // its own, and was never sent it
+	case does == announce && w.mode == modeServer && meta&entryAlt != 0:
+		return nothing // another entry has what it is sent instead
+	}
+	return withdraw
+}
+
+// private encodes a chunk for a member of which routes are in it.
+func (w *window) private(c *chunk, mb *Member) (p parcel) {
+	if mb.enc == nil {
+		mb.enc = wire.NewEncoder(mb.t.Send)
+	}
+	g := w.set.g
+	mb.enc.Reset()
+	taken := false
+	for i := c.from; i < c.upto; i++ {
+		if e := w.entry(i); w.to(e, mb.t.Num) == withdraw {
+			if !taken {
+				mb.enc.Withdraw(w.lay.family)
+				taken = true
+			}
+			w.route(mb.enc, e)
+			p.withdraws++
+		}
+	}
+	last := uint64(0)
+	for i := c.from; i < c.upto; i++ {
+		e := w.entry(i)
+		if w.to(e, mb.t.Num) != announce {
+			continue
+		}
+		if id := w.order[i] >> 32; id != last {
+			g.openSet(mb.enc, w.lay.family, rib.AttrID(id))
+			last = id
+		}
+		w.route(mb.enc, e)
+	}
+	p.msgs = mb.enc.Flush()
+	p.updates = countMessages(p.msgs)
+	return p
+}
+
+// work returns the next part of a member's job.
+func (mb *Member) work(job *job) (p parcel) {
+	e := &job.todo[0]
+	if !job.begun {
+		job.begun = true
+		if len(e.before) > 0 {
+			return parcel{msgs: e.before}
+		}
+	}
+	if !job.first {
+		p, ok := job.set.first.chunk(job.chunk, mb)
+		job.chunk++
+		if !ok {
+			job.first, job.chunk = true, 0
+		}
+		return p
+	}
+	r := job.set.run(e.fam)
+	if job.at == nil {
+		job.at = r.window(job.window)
+	}
+	if job.at == nil {
+		return mb.finish(job)
+	}
+	p, ok := job.at.chunk(job.chunk, mb)
+	job.chunk++
+	if !ok {
+		r.leave(job.window)
+		job.at, job.chunk = nil, 0
+		job.window++
+	}
+	return p
+}
