@@ -199,4 +199,3 @@ func TestInteropAddPathBothWays(t *testing.T) {
 		}
 	})
 }
-

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +94,36 @@ func (h *Host) Pull() {
 func (h *Host) Plug() {
 	h.net.t.Helper()
 	h.net.ip(h.net.hub, fmt.Sprintf("link set %s master sw\n", h.port))
+}
+
+// Sysctl sets a setting of the machine's network: "ipv4/tcp_wmem".
+func (h *Host) Sysctl(name, value string) {
+	h.net.t.Helper()
+	err := h.Do(func() error { return os.WriteFile("/proc/sys/net/"+name, []byte(value), 0) })
+	if err != nil {
+		h.net.t.Fatal(err)
+	}
+}
+
+// Count returns a counter of the machine's TCP by its name in
+// /proc/net/netstat: "TCPMD5Failure", "TCPMinTTLDrop".
+func (h *Host) Count(name string) int {
+	h.net.t.Helper()
+	out, err := h.Run("cat", "/proc/net/netstat")
+	if err != nil {
+		h.net.t.Fatal(err)
+	}
+	var names []string
+	for l := range strings.Lines(string(out)) {
+		f := strings.Fields(l)
+		if i := slices.Index(names, name); i >= 0 && i < len(f) {
+			n, _ := strconv.Atoi(f[i])
+			return n
+		}
+		names = f
+	}
+	h.net.t.Fatalf("the kernel has no counter %s", name)
+	return 0
 }
 
 // Do runs f on a thread in the machine's namespace: the sockets that it makes
