@@ -89,6 +89,25 @@ func ASPathNeighbor(v []byte) (uint32, bool) {
 	return 0, false
 }
 
+// ASPathSummary is ASPathLen, ASPathNeighbor and ASPathOrigin of a path.
+type ASPathSummary struct {
+	Len                    int
+	Neighbor, Origin       uint32
+	HasNeighbor, HasOrigin bool
+}
+
+// SummariseASPath walks a canonical AS_PATH once.
+func SummariseASPath(v []byte) (s ASPathSummary) {
+	if n := len(v); n >= 6 && SegmentType(v[0]) == SegSequence && n == 2+4*int(v[1]) {
+		// Nearly all are one sequence.
+		return ASPathSummary{int(v[1]), be32(v[2:]), be32(v[n-4:]), true, true}
+	}
+	s.Len = ASPathLen(v)
+	s.Neighbor, s.HasNeighbor = ASPathNeighbor(v)
+	s.Origin, s.HasOrigin = ASPathOrigin(v)
+	return s
+}
+
 // ASPathContains counts how often as stands in the path, in any segment.
 func ASPathContains(v []byte, as uint32) int {
 	w := WalkASPath(v)

@@ -63,6 +63,9 @@ func TestASPathFacts(t *testing.T) {
 		if n := ASPathLen(c.v); n != c.n || nb != c.neighbor || ok1 != c.neighbors || or != c.origin || ok2 != c.origins {
 			t.Errorf("%s: got %d, %d %v, %d %v", c.name, n, nb, ok1, or, ok2)
 		}
+		if got, want := SummariseASPath(c.v), (ASPathSummary{c.n, c.neighbor, c.origin, c.neighbors, c.origins}); got != want {
+			t.Errorf("%s: %+v, want %+v", c.name, got, want)
+		}
 	}
 	if n := ASPathContains(path4(1, 2, 1), 1); n != 2 {
 		t.Errorf("got %d, want 2", n)

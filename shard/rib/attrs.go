@@ -99,6 +99,19 @@ func (a *Attrs) Intern(canonical []byte) (id AttrID, ok bool) {
 	return AttrID(n), ok
 }
 
+// Hash returns the hash of canonical bytes that InternHashed and WarmHashes take.
+func (a *Attrs) Hash(canonical []byte) uint64 { return a.sets.hash(canonical) }
+
+// InternHashed is Intern for who knows the Hash of the set.
+func (a *Attrs) InternHashed(canonical []byte, hash uint64) (id AttrID, ok bool) {
+	n, ok := a.sets.internHashed(canonical, hash)
+	return AttrID(n), ok
+}
+
+// WarmHashes loads what InternHashed will, for several sets at a time: interning
+// them is quicker after it. The result means nothing.
+func (a *Attrs) WarmHashes(hashes []uint64) uint32 { return a.sets.warm(hashes) }
+
 // Find returns the id of a set without interning it; 0: not interned.
 func (a *Attrs) Find(canonical []byte) AttrID { return AttrID(a.sets.lookup(canonical)) }
 
@@ -244,12 +257,13 @@ func summarise(row []uint32, canonical []byte) {
 				origin = uint32(v[0])
 			}
 		case wire.AttrASPath:
-			size = uint32(min(wire.ASPathLen(v), math.MaxUint16))
-			if as, ok := wire.ASPathNeighbor(v); ok {
-				neighbor, flags = as, flags|sumHasNeighbor
+			p := wire.SummariseASPath(v)
+			size, neighbor, originAS = uint32(min(p.Len, math.MaxUint16)), p.Neighbor, p.Origin
+			if p.HasNeighbor {
+				flags |= sumHasNeighbor
 			}
-			if as, ok := wire.ASPathOrigin(v); ok {
-				originAS, flags = as, flags|sumHasOrigin
+			if p.HasOrigin {
+				flags |= sumHasOrigin
 			}
 		case wire.AttrMED:
 			if len(v) == 4 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"ribd/internal/invariants"
 	"ribd/internal/slab"
 )
 
@@ -27,6 +28,7 @@ const (
 	firstProbes  = 24 // slots asked at the place that XXH64 names
 	secondProbes = 64 // slots asked at the place that the keyed hash names
 	minSlots     = 1 << 10
+	fastSlots    = 1 << 14 // an index of fewer slots grows fourfold
 
 	// maxString is the longest string, so that its run fits an extent.
 	maxString = (slab.ExtentWords - 1) * 4
@@ -73,8 +75,9 @@ type store struct {
 
 type stripe struct {
 	mu    sync.Mutex
-	index *slab.Table
-	mask  uint32
+	index *index // written with mu held
+	warm  atomic.Pointer[index]
+	past  []pastIndex
 	used  uint32 // slots that are not empty
 	live  uint32
 	next  uint32 // local ids from here on were never used
@@ -86,6 +89,26 @@ type stripe struct {
 	row   [maxEntry]uint32
 	_     [64]byte
 }
+
+// index finds strings of a stripe: a slot has a local id and a tag of the hash.
+type index struct {
+	*slab.Table
+	mask uint32
+}
+
+// pastIndex is an index that was replaced: warm may be reading it.
+type pastIndex struct {
+	*index
+	sweep uint32
+}
+
+// setIndex makes x the index, without anything in it.
+func (st *stripe) setIndex(x *index) {
+	st.index, st.used = x, 0
+	st.warm.Store(x)
+}
+
+func newIndex(slots uint32) *index { return &index{slab.NewTable(slots), slots - 1} }
 
 type endedString struct{ local, at uint32 }
 
@@ -107,8 +130,7 @@ func newStore(name string, words, maxIDs uint32, maxWords uint64) *store {
 	for i := range s.stripes {
 		st := &s.stripes[i]
 		st.heap = slab.NewHeap(s.arena, d, nil)
-		st.index = slab.NewTable(minSlots)
-		st.mask = minSlots - 1
+		st.setIndex(newIndex(minSlots))
 		st.next = 1
 	}
 	return s
@@ -118,13 +140,19 @@ func (s *store) close() {
 	s.entries.Close()
 	s.arena.Close()
 	for i := range s.stripes {
-		s.stripes[i].index.Close()
+		st := &s.stripes[i]
+		st.index.Close()
+		for _, x := range st.past {
+			x.Close()
+		}
 	}
 }
 
 // intern returns the id of b, which it copies where it is new.
-func (s *store) intern(b []byte) (id uint32, ok bool) {
-	h := s.hash(b)
+func (s *store) intern(b []byte) (id uint32, ok bool) { return s.internHashed(b, s.hash(b)) }
+
+// internHashed is intern for who has hashed b.
+func (s *store) internHashed(b []byte, h uint64) (id uint32, ok bool) {
 	n := uint32(h) & (numStripes - 1)
 	st := &s.stripes[n]
 	st.mu.Lock()
@@ -141,6 +169,42 @@ func (s *store) intern(b []byte) (id uint32, ok bool) {
 	}
 	return local<<stripeBits | n, true
 }
+
+// warm loads what internHashed will of strings with these hashes, several at a
+// time, so that the memory is asked for all of them at once. Nothing is locked:
+// what was read is only worth its way into the cache. sum is of no use.
+func (s *store) warm(hs []uint64) (sum uint32) {
+	if invariants.Enabled {
+		return 0 // the race detector sees the octets of others
+	}
+	var ids [warmAtOnce]uint32
+	for len(hs) > 0 {
+		part := hs[:min(len(hs), warmAtOnce)]
+		hs = hs[len(part):]
+		for i, h := range part {
+			x := s.stripes[h&(numStripes-1)].warm.Load()
+			w := x.Load(uint32(h>>stripeBits) & x.mask)
+			ids[i] = 0
+			if w != slotEmpty && w&^maxSlotLocal == tagOf(h) && w&maxSlotLocal <= maxLocal {
+				ids[i] = w&maxSlotLocal<<stripeBits | uint32(h)&(numStripes-1)
+			}
+		}
+		for i := range part {
+			if ids[i] != 0 {
+				ids[i] = s.entries.Load(ids[i]*s.words + entryBytes)
+			}
+		}
+		for i := range part {
+			if ids[i] != 0 {
+				sum += s.arena.Load(ids[i])
+			}
+		}
+	}
+	return sum
+}
+
+// warmAtOnce is about as many loads as a core has on their way at a time.
+const warmAtOnce = 16
 
 // lookup returns the id of b, or 0 where b is not interned.
 func (s *store) lookup(b []byte) uint32 {
@@ -174,7 +238,7 @@ func (s *store) find(st *stripe, n uint32, h uint64, b []byte) (local uint32) {
 	tag := tagOf(h)
 	at := uint32(h >> stripeBits)
 	for i := range uint32(firstProbes) {
-		w := st.index.Load((at + i) & st.mask)
+		w := st.index.Load((at + i) & st.index.mask)
 		if w == slotEmpty {
 			return 0
 		}
@@ -184,7 +248,7 @@ func (s *store) find(st *stripe, n uint32, h uint64, b []byte) (local uint32) {
 	}
 	at = uint32(maphash.Bytes(s.seed, b))
 	for i := range uint32(secondProbes) {
-		w := st.index.Load((at + i) & st.mask)
+		w := st.index.Load((at + i) & st.index.mask)
 		if w == slotEmpty {
 			return 0
 		}
@@ -231,7 +295,7 @@ func (s *store) add(st *stripe, n uint32, h uint64, b []byte) (local uint32) {
 	if len(b) > maxString {
 		return 0
 	}
-	if st.used >= (st.mask+1)/10*7 && !s.rehash(st, n) {
+	if st.used >= (st.index.mask+1)/10*7 && !s.rehash(st, n) {
 		return 0
 	}
 	switch k := len(st.free); {
@@ -282,7 +346,7 @@ func (s *store) place(st *stripe, local uint32, h uint64, b []byte) bool {
 	at, probes := uint32(h>>stripeBits), uint32(firstProbes)
 	for range 2 {
 		for i := range probes {
-			x := (at + i) & st.mask
+			x := (at + i) & st.index.mask
 			w := st.index.Load(x)
 			if w != slotEmpty && w != slotGone {
 				continue
@@ -301,32 +365,49 @@ func (s *store) place(st *stripe, local uint32, h uint64, b []byte) bool {
 // growFor places a local id that found no room in a larger index, if the index
 // is not so empty that only a collision made on purpose explains it.
 func (s *store) growFor(st *stripe, n, local uint32, h uint64, b []byte) bool {
-	return st.used > (st.mask+1)/4 && s.rehash(st, n) && s.place(st, local, h, b)
+	return st.used > (st.index.mask+1)/4 && s.rehash(st, n) && s.place(st, local, h, b)
 }
 
-// rehash rebuilds a stripe's index without its gone slots, twice as large if
-// a quarter of them is in use.
+// rehash rebuilds a stripe's index without its gone slots; where a quarter of them
+// is in use it is made larger: fourfold while that is little memory, for a full
+// table comes at once.
 func (s *store) rehash(st *stripe, n uint32) bool {
-	size := st.mask + 1
-	if st.live >= size/4 {
+	size := st.index.mask + 1
+	switch {
+	case st.live < size/4:
+	case size < fastSlots:
+		size *= 4
+	default:
 		size *= 2
 	}
 	for ; size <= 1<<24; size *= 2 {
-		old, oldMask := st.index, st.mask
-		st.index, st.mask, st.used = slab.NewTable(size), size-1, 0
-		if s.refill(st, n, old, oldMask) {
-			old.Close()
+		old, used := st.index, st.used
+		st.setIndex(newIndex(size))
+		if s.refill(st, n, old) {
+			st.past = append(st.past, pastIndex{old, s.sweep.Load()})
 			return true
 		}
-		st.index.Close()
-		st.index, st.mask = old, oldMask
+		st.past = append(st.past, pastIndex{st.index, s.sweep.Load()})
+		st.setIndex(old)
+		st.used = used
 	}
 	return false
 }
 
-func (s *store) refill(st *stripe, n uint32, old *slab.Table, oldMask uint32) bool {
+// forget closes the indexes that were replaced before the last sweep: who was
+// warming up then is through for minutes.
+func (st *stripe) forget(sweep uint32) {
+	n := 0
+	for n < len(st.past) && (sweep-st.past[n].sweep)&stampMask >= 2 {
+		st.past[n].Close()
+		n++
+	}
+	st.past = append(st.past[:0], st.past[n:]...)
+}
+
+func (s *store) refill(st *stripe, n uint32, old *index) bool {
 next:
-	for x := uint32(0); x <= oldMask; x++ {
+	for x := uint32(0); x <= old.mask; x++ {
 		w := old.Load(x)
 		if w == slotEmpty || w == slotGone {
 			continue
@@ -334,7 +415,7 @@ next:
 		id := w&maxSlotLocal<<stripeBits | n
 		at := s.entries.Load(id*s.words+entryMeta) >> hashShift
 		for i := range uint32(firstProbes) {
-			if y := (at + i) & st.mask; st.index.Load(y) == slotEmpty {
+			if y := (at + i) & st.index.mask; st.index.Load(y) == slotEmpty {
 				st.index.Store(y, w)
 				st.used++
 				continue next
@@ -355,7 +436,7 @@ func (s *store) remove(st *stripe, n, local uint32) {
 	at, probes := uint32(h>>stripeBits), uint32(firstProbes)
 	for range 2 {
 		for i := range probes {
-			x := (at + i) & st.mask
+			x := (at + i) & st.index.mask
 			if st.index.Load(x) == tagOf(h)|local {
 				st.index.Store(x, slotGone)
 				return
@@ -392,7 +473,7 @@ func (s *store) stats() (t storeStats) {
 		t.live += int(st.live)
 		t.ended += len(st.ended)
 		t.octets += st.size
-		t.memory += uint64(st.mask+1)*4 + uint64(cap(st.free))*4 + uint64(cap(st.ended))*8
+		t.memory += uint64(st.index.mask+1)*4 + uint64(cap(st.free))*4 + uint64(cap(st.ended))*8
 		st.mu.Unlock()
 	}
 	return t
