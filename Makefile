@@ -21,8 +21,8 @@ build: ## bin/ribd, bin/ribctl and bin/ribbench
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 .PHONY: run
-run: build ## build ribd and start it on the sample table, API on 127.0.0.1:8080
-	exec $(BIN)/ribd serve --http $(HTTP) --load $(SAMPLE) $(ARGS)
+run: build ## build ribd and start it on the sample table: API on 127.0.0.1:8080, BGP on 127.0.0.1:1790
+	exec $(BIN)/ribd serve --config sample/ribd.yaml --http $(HTTP) --load $(SAMPLE) $(ARGS)
 
 .PHONY: test
 test: ## run the tests

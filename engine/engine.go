@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"ribd/engine/config"
 	"ribd/engine/metrics"
 	"ribd/engine/mrt"
+	"ribd/engine/store"
 	"ribd/shard"
 	"ribd/shard/rib"
 )
@@ -39,6 +41,14 @@ type Options struct {
 	Stdin io.Reader
 	// Strict makes a damaged or truncated dump an error.
 	Strict bool
+	// Reread reads the configuration again for a reload, the flags of the
+	// command line over it; nil: there is nothing to read again.
+	Reread func() (*config.Config, error)
+	// Level is the level of Log, for a reload to change; may be nil.
+	Level *slog.LevelVar
+	// ReadyAfter is how long readiness waits for End-of-RIB of the configured
+	// peers. 0: a minute.
+	ReadyAfter time.Duration
 }
 
 // Engine is a running ribd.
@@ -48,15 +58,24 @@ type Engine struct {
 	rib     *shard.RIB
 	loader  *mrt.Loader
 	server  *api.Server
+	bgp     *bgp
+	store   *store.Store // nil: nothing is kept
+	metrics *metrics.Set
 	memory  *memoryKeeper
-	addrs   []net.Addr
-	bound   []net.Listener
+
+	rereadFile func() (*config.Config, error)
+	level      *slog.LevelVar
+	readyAfter time.Duration
+
+	addrs []net.Addr
+	bound []net.Listener
 
 	ctx    context.Context // of the loads
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	ready  atomic.Bool
-	failed chan error // the first error that ends the engine
+	ready  atomic.Bool // the start's loads are over
+	heard  atomic.Bool // the peers have sent End-of-RIB, or had their time
+	failed chan error  // the first error that ends the engine
 	stop   sync.Once
 }
 
@@ -67,7 +86,10 @@ func Start(o Options) (_ *Engine, err error) {
 	if ps := append(cfg.NotYet(), cfg.Missing()...); len(ps) > 0 {
 		return nil, ps
 	}
-	e := &Engine{log: o.Log, started: time.Now(), failed: make(chan error, 1)}
+	e := &Engine{
+		log: o.Log, started: time.Now(), failed: make(chan error, 1), metrics: metrics.New(),
+		rereadFile: o.Reread, level: levelOf(o.Level, cfg), readyAfter: cmp.Or(o.ReadyAfter, time.Minute),
+	}
 	if e.log == nil {
 		e.log = slog.Default()
 	}
@@ -99,11 +121,14 @@ func Start(o Options) (_ *Engine, err error) {
 	e.memory = keepMemory(cfg.MemoryLimit, e.rib.SlabBytes, e.log)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.loader = mrt.New(e.rib, mrt.Options{Log: e.log, MaxQueued: len(files) + 256})
-	e.server, err = api.New(api.Options{
-		RIB: e.rib, Metrics: metrics.New(), Log: e.log, Version: o.Version, Started: e.started,
-		Allow: cfg.HTTP.Allow, Tokens: tokens, TLS: tlsConfig,
-		Loads: loads{e.ctx, e.loader, o.Strict}, Drop: e.drop, Ready: e.Ready,
-	})
+	if err = e.startSessions(cfg); err == nil {
+		e.server, err = api.New(api.Options{
+			RIB: e.rib, Metrics: e.metrics, Log: e.log, Version: o.Version, Started: e.started,
+			Allow: cfg.HTTP.Allow, Tokens: tokens, TLS: tlsConfig,
+			Loads: loads{e.ctx, e.loader, o.Strict}, Drop: e.drop, Ready: e.Ready,
+			Peers: e.bgp, AdjOut: e.bgp.adjOut, Reload: e.Reload, ConfigDiff: e.configDiff,
+		})
+	}
 	if err == nil {
 		e.serve(listeners)
 		err = e.startLoads(files, o.Stdin, o.Strict)
@@ -113,6 +138,62 @@ func Start(o Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// startSessions opens what is kept from before, compiles the policies and starts
+// the sessions.
+func (e *Engine) startSessions(cfg *config.Config) (err error) {
+	if cfg.PersistDir != "" {
+		if e.store, err = store.Open(cfg.PersistDir); err != nil {
+			return err
+		}
+	}
+	s, err := newBGP(e.rib, e.log, cfg, e.store)
+	if err != nil {
+		return err
+	}
+	e.bgp = s
+	if err = s.begin(); err != nil {
+		return err
+	}
+	e.wg.Go(e.awaitPeers)
+	return nil
+}
+
+// awaitPeers waits until the configured peers have sent what they have, or had
+// their time for it.
+func (e *Engine) awaitPeers() {
+	defer e.bgp.out.Release()
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	end := e.started.Add(max(e.readyAfter, restartTime(e.bgp.cfg)))
+	for !e.bgp.heard() && time.Now().Before(end) {
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+	e.heard.Store(true)
+}
+
+// heard says whether every peer that is configured by its address, and enabled,
+// has sent End-of-RIB of all families.
+func (s *bgp) heard() bool {
+	for _, st := range s.sessions.Peers() {
+		if st.Range.IsValid() || !st.Enabled {
+			continue
+		}
+		if st.Session == nil {
+			return false
+		}
+		for _, f := range st.Families {
+			if f.Negotiated && f.EndOfRIB.IsZero() {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // drop takes a peer of a dump away. The loader knows those that it brought.
@@ -281,12 +362,20 @@ func (e *Engine) fail(err error) {
 // configuration.
 func (e *Engine) Addrs() []net.Addr { return e.addrs }
 
-// Ready says whether the start's loads are over, and if not what is waited for.
+// BGPAddrs returns the addresses that BGP listens on now: none without an AS
+// number.
+func (e *Engine) BGPAddrs() []net.Addr { return e.bgp.sessions.Addrs() }
+
+// Ready says whether the start is over, and if not what is waited for: the loads,
+// and End-of-RIB from the configured peers for a while.
 func (e *Engine) Ready() (ok bool, waits string) {
-	if e.ready.Load() {
-		return true, ""
+	switch {
+	case !e.ready.Load():
+		return false, "dumps are being loaded"
+	case !e.heard.Load():
+		return false, "peers have not sent End-of-RIB yet"
 	}
-	return false, "dumps are being loaded"
+	return true, ""
 }
 
 // Wait returns nil when ctx ends, or the error that the engine can't go on
@@ -306,6 +395,9 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	var err error
 	e.stop.Do(func() {
 		e.cancel() // loads: a request that sends one can't end before it does
+		if e.bgp != nil {
+			e.bgp.shutdown(ctx)
+		}
 		if e.server != nil {
 			if err = e.server.Shutdown(ctx); err != nil {
 				err = fmt.Errorf("api: some connections were cut off: %w", err)
@@ -317,6 +409,9 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 		e.loader.Close()
 		e.wg.Wait()
 		e.memory.stop()
+		if e.store != nil {
+			e.store.Close()
+		}
 		if err == nil {
 			e.rib.Close()
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"ribd/engine"
 	"ribd/engine/config"
 )
 
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("ribd"),
-		kong.Description("A BGP RIB server: it loads routing tables and answers look-ups over HTTP."),
+		kong.Description("A BGP daemon and RIB server: it speaks with routers, loads routing tables and answers look-ups over HTTP."),
 		kong.Writers(out, errs),
 		kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -119,6 +120,9 @@ func (c *checkCommand) Run(e *env) error {
 	cfg, err := config.Load(c.File)
 	if err != nil {
 		return err
+	}
+	if ps := engine.Check(cfg); len(ps) > 0 {
+		return ps
 	}
 	for _, ps := range []config.Problems{cfg.Missing(), cfg.NotYet()} {
 		for _, p := range ps {

@@ -25,7 +25,7 @@ type serveCommand struct {
 	Load   []string `help:"MRT dump to load at start, after those of the configuration; - is standard input. May repeat." sep:"none" placeholder:"FILE"`
 	Strict bool     `help:"A damaged or truncated dump is an error."`
 	HTTP   []string `name:"http" help:"Where the API listens, in place of http.listen: ADDRESS:PORT or unix:PATH. Port 0 takes a free one. May repeat." placeholder:"ADDR"`
-	BGP    []string `name:"bgp" help:"Where BGP listens, in place of bgp.listen. This build has no sessions yet." placeholder:"ADDR"`
+	BGP    []string `name:"bgp" help:"Where BGP listens, in place of bgp.listen. May repeat." placeholder:"ADDR"`
 }
 
 // Run serves until a signal or an error.
@@ -35,8 +35,13 @@ func (c *serveCommand) Run(e *env) error {
 		return err
 	}
 	status := &statusLine{out: e.errs}
-	log := newLog(cfg.Log, status)
-	o := engine.Options{Config: cfg, Version: version, Log: log, Stdin: e.in, Strict: c.Strict}
+	level := new(slog.LevelVar)
+	level.Set(cfg.Log.Level)
+	log := newLog(cfg.Log.Format, level, status)
+	o := engine.Options{Config: cfg, Version: version, Log: log, Level: level, Stdin: e.in, Strict: c.Strict}
+	if c.Config != "" {
+		o.Reread = c.configuration
+	}
 	for _, f := range c.Load {
 		o.Loads = append(o.Loads, engine.Load{File: f})
 	}
@@ -45,27 +50,24 @@ func (c *serveCommand) Run(e *env) error {
 	// The first signal drains; the second one does not wait.
 	ctx, stop := signal.NotifyContext(e.ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	hup := make(chan os.Signal, 1)
+	hup := make(chan os.Signal, 1) // from here on SIGHUP ends nothing
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	go func() {
-		for {
-			select {
-			case <-hup:
-				log.Warn("SIGHUP does nothing: this build does not reload its configuration")
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 
 	eng, err := engine.Start(o)
 	if err != nil {
 		return err
 	}
-	for _, l := range cfg.BGP.Listen {
-		log.Warn("no BGP: sessions are not in this build yet, nothing listens", "api", "bgp", "addr", l.String())
-	}
+	go func() {
+		for {
+			select {
+			case <-hup:
+				eng.Reload(ctx) // what comes of it is in the log
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	done := make(chan struct{})
 	if width, ok := terminal(e.errs); ok {
 		go showProgress(ctx, done, eng, status, width)
@@ -124,9 +126,9 @@ func (c *serveCommand) configuration() (*config.Config, error) {
 	return cfg, nil
 }
 
-func newLog(c config.Log, out io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.Level}
-	if c.Format == config.LogJSON {
+func newLog(format config.LogFormat, level slog.Leveler, out io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if format == config.LogJSON {
 		return slog.New(slog.NewJSONHandler(out, o))
 	}
 	return slog.New(slog.NewTextHandler(out, o))
