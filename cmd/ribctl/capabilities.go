@@ -57,7 +57,7 @@ func capabilityRows(c *apiv1.Capability) [][]string {
 	}
 	rows := [][]string{row}
 	for _, k := range order {
-		r := []string{"  " + printable(k), "", "", "", ""}
+		r := []string{"  " + printable(strings.ReplaceAll(k, "_", " ")), "", "", "", ""}
 		for i := range sides {
 			if v, ok := parts[i][k]; ok {
 				r[2+i] = valueText(v)

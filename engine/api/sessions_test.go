@@ -386,3 +386,23 @@ func TestReloadAndDiff(t *testing.T) {
 		t.Errorf("a web page reloads: %d", code)
 	}
 }
+
+// BenchmarkThousandsOfSessions is a scrape and a list of 2,500 sessions.
+func BenchmarkThousandsOfSessions(b *testing.B) {
+	_, s, f := withSessions(b)
+	one := f.list[0]
+	for i := range 2500 {
+		p, a := one, fmt.Sprintf("10.%d.%d.1", i/250, i%250)
+		p.Address, p.ID = &a, fmt.Sprintf("%016x", i)
+		f.list = append(f.list, p)
+	}
+	for _, uri := range []string{"/metrics", "/api/v1/peers?limit=10000", "/api/v1/peers/10.3.7.1"} {
+		b.Run(strings.ReplaceAll(uri[1:], "/", "-"), func(b *testing.B) {
+			for b.Loop() {
+				if code, body, _ := s.do("GET", uri, ""); code != 200 {
+					b.Fatal(body)
+				}
+			}
+		})
+	}
+}
