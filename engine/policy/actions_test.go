@@ -107,8 +107,8 @@ func TestFailuresAreCountedAndReject(t *testing.T) {
 		prefix string
 		want   rib.FilterReason
 	}{
-		{set{path: []uint32{65001}}, "198.51.100.0/24", rib.FilterPolicy},         // fails
-		{set{path: []uint32{65001}}, "198.0.0.0/8", rib.FilterNone},               // fails && false: false
+		{set{path: []uint32{65001}}, "198.51.100.0/24", rib.FilterPolicy},          // fails
+		{set{path: []uint32{65001}}, "198.0.0.0/8", rib.FilterNone},                // fails && false: false
 		{set{path: []uint32{65001}, med: 11}, "198.51.100.0/24", rib.FilterPolicy}, // rejected by the term
 		{set{path: []uint32{65001}, med: 2}, "198.51.100.0/24", rib.FilterNone},
 	} {

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"ribd/engine/config"
 	"ribd/shard/rib"
@@ -281,7 +280,9 @@ func (c *core) route(f wire.Family, k trie.Key, n uint8, p *rib.Path) rib.Verdic
 
 // classes numbers sources by the facts that a policy looks at, from 1.
 type classes struct {
-	known atomic.Pointer[map[*PeerFacts]uint32]
+	known sync.Map // *PeerFacts: uint32
+	facts int      // in known
+
 	mu    sync.Mutex
 	byKey map[string]uint32
 }
@@ -295,10 +296,8 @@ const (
 
 // of returns the class of a source; ok is false where there are too many.
 func (c *classes) of(p *PeerFacts, fields uint16) (n uint32, ok bool) {
-	if m := c.known.Load(); m != nil {
-		if n, ok := (*m)[p]; ok {
-			return n, true
-		}
+	if n, ok := c.known.Load(p); ok {
+		return n.(uint32), true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -314,12 +313,11 @@ func (c *classes) of(p *PeerFacts, fields uint16) (n uint32, ok bool) {
 		n = uint32(len(c.byKey)) + 1
 		c.byKey[key] = n
 	}
-	next := map[*PeerFacts]uint32{p: n}
-	if m := c.known.Load(); m != nil && len(*m) < maxFacts {
-		for q, n := range *m {
-			next[q] = n
-		}
+	if c.facts >= maxFacts {
+		c.known.Clear()
+		c.facts = 0
 	}
-	c.known.Store(&next)
+	c.known.Store(p, n)
+	c.facts++
 	return n, true
 }

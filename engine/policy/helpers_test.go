@@ -197,3 +197,12 @@ var external = PeerFacts{
 	ID: "00112233", Name: "transit-a", Address: netip.MustParseAddr("192.0.2.1"), Group: "customers", Description: "second transit",
 	ASN: 65001, RouterID: netip.MustParseAddr("192.0.2.1"),
 }
+
+// replace replaces the first of a text that is there.
+func replace(t testing.TB, text, old, by string) string {
+	t.Helper()
+	if !strings.Contains(text, old) {
+		t.Fatalf("no %q in %s", old, text)
+	}
+	return strings.Replace(text, old, by, 1)
+}
