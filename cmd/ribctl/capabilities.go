@@ -147,6 +147,9 @@ func valueText(v any) string {
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	case string:
+		if v == "" {
+			return "-"
+		}
 		return printable(v)
 	case []any:
 		s := make([]string, len(v))

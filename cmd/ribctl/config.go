@@ -68,8 +68,10 @@ func (diffCommand) Run(e *env) error {
 	return problems(e, err)
 }
 
-// problems prints what is wrong with a file, a line each, and leaves the
-// sentence about it as the error.
+// errConfig is the end of what a configuration with problems was asked for.
+var errConfig = errors.New("the configuration has problems: nothing is changed")
+
+// problems prints what is wrong with a configuration, a line each.
 func problems(e *env, err error) error {
 	var p *apiv1.Problem
 	if !errors.As(err, &p) || len(p.Problems) == 0 {
@@ -82,7 +84,7 @@ func problems(e *env, err error) error {
 			fmt.Fprintf(e.errs, "%s:%d:%d: %s\n", printable(c.File), c.Line, c.Column, printable(c.Text))
 		}
 	}
-	return err
+	return errConfig
 }
 
 // signs stand before what is added, removed and changed.
