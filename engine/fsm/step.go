@@ -188,6 +188,10 @@ func (s *stepper) retry() {
 			s.stop(TimerDelayOpen)
 		}
 	}
+	if s.set.Passive { // since the last attempt
+		s.listen()
+		return
+	}
 	s.connect()
 }
 
@@ -379,7 +383,7 @@ func (s *stepper) again() {
 	s.acts = append(s.acts, Action{Kind: ActDown, Retain: true})
 	s.do(ActDrop)
 	s.do(ActAdopt)
-	s.state = Connect
+	s.state = Active
 	if s.set.DelayOpen > 0 {
 		s.delaying = true
 		s.start(TimerDelayOpen, s.set.DelayOpen)
