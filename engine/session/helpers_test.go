@@ -57,13 +57,19 @@ func testLog(t testing.TB, who string) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("who", who, "test", t.Name())
 }
 
-// newStation makes a Manager that listens on addr and has the peers given.
-func newStation(t testing.TB, as uint32, addr netip.Addr, change func(*Options)) *station {
+func openRIB(t testing.TB) *shard.RIB {
 	t.Helper()
 	r, err := shard.Open(shard.Options{Shards: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// newStation makes a Manager that listens on addr and has the peers given.
+func newStation(t testing.TB, as uint32, addr netip.Addr, change func(*Options)) *station {
+	t.Helper()
+	r := openRIB(t)
 	s := &station{t: t, rib: r}
 	o := Options{RIB: r, Log: testLog(t, addr.String()), ConnectRetry: 2 * time.Second, Hooks: Hooks{
 		Up:   func(x *Session) { s.mu.Lock(); s.ups = append(s.ups, x); s.mu.Unlock() },
@@ -178,14 +184,17 @@ func (s *station) paths() int64 {
 type raw struct {
 	t testing.TB
 	c net.Conn
-	s wire.Session
+}
+
+func dialFrom(from netip.Addr, to *station) (net.Conn, error) {
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 5 * time.Second}
+	return d.Dial("tcp", netip.AddrPortFrom(to.addr(), to.port).String())
 }
 
 // dialRaw calls a station from addr.
 func dialRaw(t testing.TB, from netip.Addr, to *station) *raw {
 	t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 5 * time.Second}
-	c, err := d.Dial("tcp", netip.AddrPortFrom(to.addr(), to.port).String())
+	c, err := dialFrom(from, to)
 	if err != nil {
 		t.Fatal(err)
 	}

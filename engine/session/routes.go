@@ -55,7 +55,7 @@ func (r *routes) begin(s *Session, w wire.Session) error {
 	}
 	m := r.p.m
 	if r.in == nil {
-		n, err := m.rib.AddPeer(rib.PeerInfo{ID: s.ID, Source: rib.SourceBGP, Addr: s.Remote.Addr(), AS: s.AS,
+		n, err := m.rib.AddPeer(rib.PeerInfo{ID: s.ID, Source: rib.SourceBGP, Addr: r.p.addr, AS: s.AS,
 			RouterID: s.RouterID, Internal: s.Internal, Name: s.Peer.Name})
 		if err != nil {
 			return err
