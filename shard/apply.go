@@ -70,7 +70,7 @@ func (s *shard) apply(w []uint32) {
 func (s *shard) openAt(tb *table, k trie.Key, n uint8) {
 	o := &s.open
 	o.t, o.key, o.n = tb, k, n
-	o.ref = tb.tree.Get(k, n)
+	o.ref = tb.tree.Find(k, n)
 	s.editor.Open(o.ref)
 	o.best, o.hasBest = s.editor.FirstBest()
 	o.removal = false

@@ -16,10 +16,15 @@
 //
 // A shard takes batches from its queue. Operations on one prefix that follow
 // each other change its block once. It publishes when its queue is empty or
-// after 1,024 changes: one word, which leads to a run with the version, the
+// after 8,192 changes: one word, which leads to a run with the version, the
 // roots of the tries, and the set of peers that are down. Nothing that was
 // published changes: blocks and nodes are written anew, and the old ones go back
 // by the two rules of package slab.
+//
+// A large batch does not edit the forwarding image prefix by prefix. The parts of
+// it that prefixes come to or go from are deferred: look-ups there go by the
+// tries, and are right and somewhat slower, until the flood is over and the shard
+// makes these parts anew (trie.ImageWriter.CatchUp).
 //
 // # Who reads
 //

@@ -51,6 +51,7 @@ type shard struct {
 	tables  []*table // by id, nil where this shard has none
 	touched []*table // since the last publish
 	roots   *trie.Tree
+	finger  trie.Finger // of the tables' trees
 	down    rib.PeerSet
 	downRef uint32 // published form of down, 0: none
 	downLen uint32
@@ -217,6 +218,7 @@ func (s *shard) addTable(t rib.TableID) {
 	}
 	info := s.r.dir.get(t)
 	tb := &table{info: info, tree: trie.NewTree(s.trees, info.width)}
+	tb.tree.UseFinger(&s.finger)
 	switch t {
 	case rib.TableIPv4Unicast:
 		tb.image = s.image4

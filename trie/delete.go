@@ -2,58 +2,39 @@ package trie
 
 import "math/bits"
 
-// step is where a way down the tree went: word link leads to an owned node.
-type step struct{ link, node uint32 }
-
 // Delete takes k/n out and returns its value, or 0 if there was none. It may use
 // the reserve of the arena; should even that be gone, because long views hold
 // all the rest, it changes nothing and returns 0, and Get still finds the value.
 func (t *Tree) Delete(k Key, n uint8) (old uint32) {
+	if t.root == 0 || n > t.width {
+		return 0
+	}
 	k = k.Mask(n)
-	if old = t.Get(k, n); old == 0 {
+	f := t.locate(k, n)
+	old, pos := t.at(f, k, n)
+	if old == 0 || !t.ownPath(f, true) {
 		return 0
 	}
-	a := t.heap.Arena()
-	var path [maxLevels]step
-	at := 0 // of path
-	o, ok := t.own(t.root, true)
-	if !ok {
-		return 0
+	a, o, d := t.heap.Arena(), f.path[f.depth].node, uint8(f.depth)*stride
+	p, c := maps(a, o)
+	if n-d < stride {
+		p &^= 1 << index(k, d, n)
+	} else {
+		if ref := a.Load(o + nodeHeader + pos); ref&kindMask == kindLeaf {
+			t.drop(ref>>2, leafWords(n))
+		}
+		c &^= 1 << k.strideAt(d)
 	}
-	t.root, path[0] = o, step{0, o}
-	for d := uint8(0); ; d += stride {
-		p, c := maps(a, o)
-		if n-d < stride {
-			i := index(k, d, n)
-			t.cut(&path[at], rank(p, i), p&^(1<<i), c)
-			break
-		}
-		b := k.strideAt(d)
-		pos := uint32(bits.OnesCount64(p)) + rank(c, b)
-		link := o + nodeHeader + pos
-		ref := a.Load(link)
-		if ref&kindMask != kindNode {
-			if ref&kindMask == kindLeaf {
-				t.drop(ref>>2, leafWords(n))
-			}
-			t.cut(&path[at], pos, p, c&^(1<<b))
-			break
-		}
-		if o, ok = t.own(ref>>2, true); !ok {
-			return 0
-		}
-		a.Store(link, o<<2|kindNode)
-		at++
-		path[at] = step{link, o}
-	}
-	t.fold(k, path[:at+1])
+	t.cut(f, pos, p, c)
+	t.fold(k, f)
 	return old
 }
 
-// cut takes item pos out of an owned node, whose maps become p and c.
-func (t *Tree) cut(s *step, pos uint32, p, c uint64) {
+// cut takes item pos out of the last node under the finger, which is owned, and
+// whose maps become p and c.
+func (t *Tree) cut(f *Finger, pos uint32, p, c uint64) {
 	a := t.heap.Arena()
-	o := s.node
+	o := f.path[f.depth].node
 	n := nodeWords(p, c) // after
 	at := nodeHeader + pos
 	m := o
@@ -75,17 +56,16 @@ func (t *Tree) cut(s *step, pos uint32, p, c uint64) {
 		return
 	}
 	t.heap.Free(o, n+1)
-	t.relink(s.link, m)
-	s.node = m
+	t.replace(f, f.depth, m)
 }
 
 // fold brings the tree back into its shape after a removal: a node that holds
 // one prefix becomes a leaf or a fringe of the node above, and an empty root
 // goes. Where there is no memory for a leaf, the node stays: it is only larger.
-func (t *Tree) fold(k Key, path []step) {
+func (t *Tree) fold(k Key, f *Finger) {
 	a := t.heap.Arena()
-	for i := len(path) - 1; i > 0; i-- {
-		o := path[i].node
+	for i := f.depth; i > 0; i-- {
+		o := f.path[i].node
 		p, c := maps(a, o)
 		if bits.OnesCount64(p)+bits.OnesCount64(c) != 1 {
 			return
@@ -108,7 +88,8 @@ func (t *Tree) fold(k Key, path []step) {
 		if !ok {
 			return
 		}
-		a.Store(path[i].link, w)
+		a.Store(f.path[i-1].node+f.path[i].link, w)
+		f.depth = i - 1
 		t.heap.Free(o, nodeWords(p, c))
 		if x.leaf != 0 && w&kindMask == kindFringe {
 			t.drop(x.leaf, leafWords(x.n))
@@ -117,11 +98,13 @@ func (t *Tree) fold(k Key, path []step) {
 	if p, c := maps(a, t.root); p|c == 0 {
 		t.heap.Free(t.root, nodeHeader)
 		t.root = 0
+		t.forget()
 	}
 }
 
 // Clear takes everything out, at the cost of a walk over the nodes.
 func (t *Tree) Clear() {
+	t.forget()
 	if t.root != 0 {
 		t.clear(t.root)
 		t.root = 0

@@ -11,6 +11,7 @@ type Position struct{ Key Key }
 // runs from the position on, and returns where the next piece goes on, or done.
 // Without memory for the copies it is done early.
 func (t *Tree) Evacuate(from Position, budget int) (next Position, done bool) {
+	t.forget()
 	e := evacuation{t: t, at: from.Key, budget: max(budget, 4*maxLevels)}
 	for t.root != 0 && e.find(t.root, 0, Key{}) {
 		if e.budget <= 0 {
@@ -124,4 +125,13 @@ func (t *Tree) copyOf(o, n uint32) (m uint32, ok bool) {
 	a.Store(m, t.version)
 	t.drop(o, n)
 	return m, true
+}
+
+// relink makes the word link lead to node o; 0 is the root.
+func (t *Tree) relink(link, o uint32) {
+	if link == 0 {
+		t.root = o
+	} else {
+		t.heap.Arena().Store(link, o<<2|kindNode)
+	}
 }

@@ -16,6 +16,7 @@ type Tree struct {
 	root    uint32
 	version uint32
 	width   uint8
+	finger  *Finger
 }
 
 // NewTree makes an empty tree of keys of width bits: 32, 64 or 128.
@@ -59,54 +60,42 @@ func (t *Tree) Set(k Key, n uint8, v uint32) (old uint32, ok bool) {
 		panic(fmt.Sprintf("BUG: trie: value %d of a prefix of length %d in a tree of %d bits", v, n, t.width))
 	}
 	k = k.Mask(n)
-	a := t.heap.Arena()
 	if t.root == 0 {
 		ref, _, ok := t.join(0, item{}, item{k: k, n: n, v: v})
 		t.root = ref >> 2 // 0 where there is no memory
+		t.forget()
 		return 0, ok
 	}
-	o, ok := t.own(t.root, false)
+	f := t.locate(k, n)
+	if !t.ownPath(f, false) {
+		return 0, false
+	}
+	a, o, d := t.heap.Arena(), f.path[f.depth].node, uint8(f.depth)*stride
+	p, c := maps(a, o)
+	if n-d < stride {
+		i := index(k, d, n)
+		pos := rank(p, i)
+		if p>>i&1 != 0 {
+			old = a.Load(o + nodeHeader + pos)
+			a.Store(o+nodeHeader+pos, v)
+			return old, true
+		}
+		return 0, t.grow(f, pos, v, p|1<<i, c)
+	}
+	b := k.strideAt(d)
+	pos := uint32(bits.OnesCount64(p)) + rank(c, b)
+	if c>>b&1 != 0 {
+		return t.setAtEnd(o+nodeHeader+pos, d, item{k: k, n: n, v: v})
+	}
+	w, ok := t.child(d, item{k: k, n: n, v: v}, false)
 	if !ok {
 		return 0, false
 	}
-	t.root = o
-	link := uint32(0) // word that leads to o; 0: t.root
-	for d := uint8(0); ; d += stride {
-		p, c := maps(a, o)
-		if n-d < stride {
-			i := index(k, d, n)
-			pos := rank(p, i)
-			if p>>i&1 != 0 {
-				old = a.Load(o + nodeHeader + pos)
-				a.Store(o+nodeHeader+pos, v)
-				return old, true
-			}
-			return 0, t.grow(o, link, pos, v, p|1<<i, c)
-		}
-		b := k.strideAt(d)
-		pos := uint32(bits.OnesCount64(p)) + rank(c, b)
-		if c>>b&1 == 0 {
-			w, ok := t.child(d, item{k: k, n: n, v: v}, false)
-			if !ok {
-				return 0, false
-			}
-			if !t.grow(o, link, pos, w, p, c|1<<b) {
-				t.unmake(w, n)
-				return 0, false
-			}
-			return 0, true
-		}
-		at := o + nodeHeader + pos
-		ref := a.Load(at)
-		if ref&kindMask != kindNode {
-			return t.setAtEnd(at, d, item{k: k, n: n, v: v})
-		}
-		if o, ok = t.own(ref>>2, false); !ok {
-			return 0, false
-		}
-		a.Store(at, o<<2|kindNode)
-		link = at
+	if !t.grow(f, pos, w, p, c|1<<b) {
+		t.unmake(w, n)
+		return 0, false
 	}
+	return 0, true
 }
 
 // setAtEnd sets x where word at, a child of an owned node at depth d, holds a
@@ -184,10 +173,11 @@ func (t *Tree) drop(o, n uint32) {
 	}
 }
 
-// grow puts word w in before item pos of the owned node o, whose maps become p
-// and c. The word link leads to o.
-func (t *Tree) grow(o, link, pos, w uint32, p, c uint64) bool {
+// grow puts word w in before item pos of the last node under the finger, which
+// is owned, and whose maps become p and c.
+func (t *Tree) grow(f *Finger, pos, w uint32, p, c uint64) bool {
 	a := t.heap.Arena()
+	o := f.path[f.depth].node
 	n := nodeWords(p, c) // after
 	m := o
 	if !t.heap.Fits(n-1, n) {
@@ -205,20 +195,12 @@ func (t *Tree) grow(o, link, pos, w uint32, p, c uint64) bool {
 		copy(to[:at], from[:at])
 		copy(to[at+1:], from[at:])
 		t.heap.Free(o, n-1)
-		t.relink(link, m)
+		t.replace(f, f.depth, m)
 	}
 	to[at] = w
 	a.Store64(m+1, p)
 	a.Store64(m+3, c)
 	return true
-}
-
-func (t *Tree) relink(link, o uint32) {
-	if link == 0 {
-		t.root = o
-	} else {
-		t.heap.Arena().Store(link, o<<2|kindNode)
-	}
 }
 
 // item is a prefix on its way into a node; leaf is its run if it has one.
