@@ -43,16 +43,24 @@ type Graceful struct {
 	StaleTime    uint32 // seconds, of LLGR
 }
 
-// Each capability has 255 octets: more families than these do not fit into one.
+// An OPEN has 4,096 octets, each capability 255: more families than these do
+// not fit.
 const (
+	mostFamilies = 250
 	mostAddPath  = 63 // of 4 octets
 	mostGraceful = 63 // of 4 octets, after 2
 	mostLLGR     = 36 // of 7 octets
 	mostNextHop  = 42 // of 6 octets
 )
 
-// OurOpen returns the OPEN that says what l is.
+// OurOpen returns the OPEN that says what l is. Of more families than anyone
+// has, the first 250 count.
 func OurOpen(l *Local) *wire.Open {
+	if len(l.Families) > mostFamilies {
+		few := *l
+		few.Families = l.Families[:mostFamilies]
+		l = &few
+	}
 	o := &wire.Open{AS: l.AS, HoldTime: l.HoldTime, ID: l.ID}
 	add := func(c wire.Capability) { o.Capabilities = append(o.Capabilities, c) }
 	for _, f := range l.Families {
