@@ -295,7 +295,7 @@ func (g *peerPage) familyRow(f *apiv1.PeerFamily) []string {
 	if a := f.AddPath; a != nil && f.Negotiated != nil && *f.Negotiated {
 		row[2] = map[[2]bool]string{{true, true}: "receive, send", {true, false}: "receive", {false, true}: "send", {false, false}: "no"}[[2]bool{a.Receive, a.Send}]
 	}
-	if r := f.EndOfRIB; r != nil {
+	if r := f.EndOfRIB; r != nil && (f.Negotiated == nil || *f.Negotiated) {
 		row[3], row[4] = g.after(r.Received), g.after(r.Sent)
 	}
 	if l := f.PrefixLimit; l != nil {

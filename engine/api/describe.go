@@ -56,10 +56,14 @@ func describeUpdate(out []string, b []byte) []string {
 	}
 	n := int(binary.BigEndian.Uint16(b))
 	b = b[2:]
-	out = append(out, fmt.Sprintf("withdrawn routes: %d octets", n))
+	line := fmt.Sprintf("withdrawn routes: %d octets", n)
 	if n+2 > len(b) {
-		return append(out, fmt.Sprintf("… which run over the end: %d are left", len(b)))
+		return append(out, line+fmt.Sprintf(", which run over the end: %d are left", len(b)))
 	}
+	if n > 0 {
+		line += ": " + shortHex(b[:n])
+	}
+	out = append(out, line)
 	b = b[n:]
 	n = int(binary.BigEndian.Uint16(b))
 	b = b[2:]
@@ -73,7 +77,11 @@ func describeUpdate(out []string, b []byte) []string {
 	if over {
 		return append(out, fmt.Sprintf("… which run over the end: %d are left", len(b)))
 	}
-	return append(out, fmt.Sprintf("NLRI: %d octets", len(b)-n))
+	line = fmt.Sprintf("NLRI: %d octets", len(b)-n)
+	if len(b) > n {
+		line += ": " + shortHex(b[n:])
+	}
+	return append(out, line)
 }
 
 func describeAttrs(out []string, b []byte) []string {
@@ -193,6 +201,10 @@ func notificationText(code, subcode uint8, data []byte) string {
 		return fmt.Sprintf("version %d is the one that it speaks", binary.BigEndian.Uint16(data))
 	case code == wire.CodeOpen && subcode == 7:
 		return capabilityNames(data)
+	case code == wire.CodeUpdate && subcode == wire.SubMissingWellKnown && len(data) == 1:
+		return wire.AttrType(data[0]).String() + " is missing"
+	case code == wire.CodeUpdate && (subcode == wire.SubMissingWellKnown || subcode == wire.SubInvalidNetwork || subcode == wire.SubMalformedAttributes):
+		return "" // what is there is no attribute
 	case code == wire.CodeUpdate:
 		return strings.Join(trimmed(describeAttrs(nil, data)), "; ")
 	case code == cease && subcode == maxPrefixes && len(data) >= 7:

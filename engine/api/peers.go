@@ -149,6 +149,7 @@ func whole(p *apiv1.Peer) {
 	}
 	if p.Errors != nil && p.Errors.Last != nil {
 		last := *p.Errors.Last
+		last.Text = strings.TrimPrefix(last.Text, "wire: ")
 		if last.Decoded == nil {
 			last.Decoded = describeMessage(last.Data)
 		}

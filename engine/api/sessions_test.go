@@ -228,7 +228,7 @@ func TestErrorsAndNotificationsAreDecoded(t *testing.T) {
 		"  AS_PATH (2) flags well-known+transitive, 14 octets: 65001 3356 15169",
 		"  NEXT_HOP (3) flags well-known+transitive, 4 octets: 192.0.2.1",
 		"  COMMUNITIES (8) flags optional+transitive, 5 octets: fde9006401",
-		"NLRI: 4 octets",
+		"NLRI: 4 octets: 18cb0071",
 	}
 	if got := p.Errors.Last.Decoded; !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -250,6 +250,8 @@ func TestNotificationDataSayWhatTheyMean(t *testing.T) {
 		{2, 7, "0104000200014102", "multiprotocol (1) ipv6-unicast"},
 		{2, 7, "01040002000141040000fde9", "multiprotocol (1) ipv6-unicast, 4-octet-as (65) 0000fde9"},
 		{3, 5, "400304c00002", "NEXT_HOP (3) flags well-known+transitive, 4 octets: runs over the end, 3 are left: c00002"},
+		{3, 3, "02", "AS_PATH is missing"},
+		{3, 10, "40cb0071", ""},
 		{6, 1, "000101000f4240", "ipv4-unicast: limit 1000000"},
 		{6, 1, "0001", ""},
 		{6, 9, "0602", "code 6, subcode 2"},
