@@ -60,8 +60,19 @@
 // The pass that validates finds out whether a message's attributes are
 // canonical as they lie. Then they are the message's own octets.
 //
+// # Changing
+//
+// [AttrEditor] changes a set of canonical attributes into another one: policy and
+// export need it. It decodes no more than it is asked about.
+//
 // # Writing
 //
 // [Encoder] packs routes of one set of canonical attributes into as few
 // messages as hold them. What it writes reads back to the same octets.
+//
+// # Sessions
+//
+// [Open] has the capabilities as they came and a method for each that says what
+// they mean; of each there is a function that makes one. [Notification] says in
+// words what it is about. What two OPENs lead to is for engine/fsm to say.
 package wire

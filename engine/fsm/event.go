@@ -115,10 +115,23 @@ type Event struct {
 // Never is the Restart of a stop that lasts.
 const Never time.Duration = -1
 
-// Reason says in a line why a state changes.
+// Reason says in a line why a state changes. Of a stop it says what for, since
+// the NOTIFICATION is of our making.
 func (e *Event) Reason() string {
-	s := e.Kind.String()
-	if n := e.Notification; n != nil {
+	s, n := e.Kind.String(), e.Notification
+	switch {
+	case e.Kind == EventManualStop || e.Kind == EventAutomaticStop:
+		if e.Cause != "" {
+			return e.Cause
+		}
+		if n == nil {
+			return s
+		}
+		if text := n.Text(); text != "" {
+			return s + ": " + text
+		}
+		return s + ": " + n.Name()
+	case n != nil:
 		s += ": " + n.String()
 	}
 	if e.Cause != "" {

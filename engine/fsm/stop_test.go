@@ -269,6 +269,12 @@ func TestReasonsAndNames(t *testing.T) {
 		{Event{Kind: EventTCPFails, Cause: "connection refused"}, "connection failed: connection refused"},
 		{Event{Kind: EventNotification, Notification: &wire.Notification{Code: 6, Subcode: 2, Data: wire.ShutdownData("maintenance")}},
 			"notification received: cease, administrative shutdown (6/2): maintenance"},
+		{Event{Kind: EventOpenError, Notification: &wire.Notification{Code: 2, Subcode: 2}, Cause: "AS 1, not 2"},
+			"OPEN refused: OPEN message error, bad peer AS (2/2): AS 1, not 2"},
+		{Event{Kind: EventManualStop}, "disabled"},
+		{Event{Kind: EventManualStop, Notification: &wire.Notification{Code: 6, Subcode: 2, Data: wire.ShutdownData("moving racks")}}, "disabled: moving racks"},
+		{Event{Kind: EventAutomaticStop, Notification: &wire.Notification{Code: 6, Subcode: 4}}, "stopped: administrative reset"},
+		{Event{Kind: EventManualStop, Notification: &wire.Notification{Code: 6, Subcode: 2}, Cause: "disabled here: moving racks"}, "disabled here: moving racks"},
 	} {
 		if got := c.e.Reason(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
