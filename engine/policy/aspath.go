@@ -16,13 +16,26 @@ import (
 // pathExpr is an AS-path expression: RE2, unanchored, on the text of the path,
 // where "_" matches the start, the end, a space, a comma or a bracket.
 //
-// Numbers between ^ $ and _ are matched on the numbers themselves; that is
-// exact for paths that are plain sequences, and the others are judged by text.
+// What routers' filters are made of, numbers, (1|2) and [0-9]+ between ^ $ and _,
+// is matched on the numbers themselves; that is exact for paths that are plain
+// sequences, and the others are judged by text.
 type pathExpr struct {
 	re         *regexp.Regexp
 	simple     bool
-	start, end bool     // the first number is the first of the path, the last the last
-	numbers    []uint32 // one after the other
+	start, end bool     // the first element is the first of the path, the last the last
+	elements   []asElem // one after the other
+}
+
+// asElem is one of some AS numbers; none stand for any.
+type asElem []uint32
+
+func (e asElem) has(as uint32) bool {
+	for _, n := range e {
+		if n == as {
+			return true
+		}
+	}
+	return len(e) == 0
 }
 
 // separator is what "_" stands for.
@@ -93,7 +106,7 @@ func classLen(s string) int {
 	return len(s)
 }
 
-// parseSimple reads ^ or _, AS numbers with _ or a space between, $ or _.
+// parseSimple reads ^ or _, elements with _ or a space between, $ or _.
 func (e *pathExpr) parseSimple(s string) bool {
 	if s == "^$" {
 		e.start, e.end = true, true
@@ -104,16 +117,12 @@ func (e *pathExpr) parseSimple(s string) bool {
 	}
 	e.start = s[0] == '^'
 	for s = s[1:]; ; s = s[1:] {
-		digits := 0
-		for digits < len(s) && s[digits] >= '0' && s[digits] <= '9' {
-			digits++
-		}
-		n, err := strconv.ParseUint(s[:digits], 10, 32)
-		if err != nil || s[0] == '0' && digits > 1 {
+		var el asElem
+		var ok bool
+		if el, s, ok = parseElem(s); !ok {
 			return false
 		}
-		e.numbers = append(e.numbers, uint32(n))
-		s = s[digits:]
+		e.elements = append(e.elements, el)
 		switch {
 		case s == "_":
 			return true
@@ -124,6 +133,35 @@ func (e *pathExpr) parseSimple(s string) bool {
 			return false
 		}
 	}
+}
+
+// parseElem reads a number, (1|2) or [0-9]+ off the front of s.
+func parseElem(s string) (el asElem, rest string, ok bool) {
+	for _, any := range []string{"[0-9]+", `\d+`} {
+		if rest, ok := strings.CutPrefix(s, any); ok {
+			return nil, rest, true
+		}
+	}
+	list, rest, group := s, "", false
+	if strings.HasPrefix(s, "(") {
+		if list, rest, group = strings.Cut(s[1:], ")"); !group {
+			return nil, s, false
+		}
+	} else {
+		n := strings.IndexFunc(s, func(r rune) bool { return r < '0' || r > '9' })
+		if n < 0 {
+			n = len(s)
+		}
+		list, rest = s[:n], s[n:]
+	}
+	for _, text := range strings.Split(list, "|") {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil || text != strconv.FormatUint(n, 10) {
+			return nil, s, false
+		}
+		el = append(el, uint32(n))
+	}
+	return el, rest, true
 }
 
 // match judges a canonical AS_PATH.
@@ -142,12 +180,12 @@ func (e *pathExpr) match(v []byte) bool {
 func (e *pathExpr) matchNumbers(v []byte) (found, ok bool) {
 	w := wire.WalkASPath(v)
 	if !w.Next() {
-		return len(e.numbers) == 0, true
+		return len(e.elements) == 0, true
 	}
 	if w.Type() != wire.SegSequence || w.Len() == 0 || len(v) != 2+4*w.Len() {
 		return false, false
 	}
-	n := len(e.numbers)
+	n := len(e.elements)
 	if n == 0 || n > w.Len() {
 		return false, true
 	}
@@ -160,7 +198,7 @@ func (e *pathExpr) matchNumbers(v []byte) (found, ok bool) {
 	}
 	for at := first; at <= last; at++ {
 		i := 0
-		for i < n && w.AS(at+i) == e.numbers[i] {
+		for i < n && e.elements[i].has(w.AS(at+i)) {
 			i++
 		}
 		if i == n {

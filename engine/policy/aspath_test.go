@@ -33,7 +33,7 @@ func TestNumbersMatchAsTheirTextDoes(t *testing.T) {
 			if i > 0 {
 				s += pick(r, "_", " ")
 			}
-			s += pick(r, "1", "2", "12", "21", "4294967295", "[0-9]+")
+			s += pick(r, "1", "2", "12", "21", "4294967295", "[0-9]+", `\d+`, "(1|21)", "(12)", "(1|2|)", "01")
 		}
 		s += pick(r, "$", "_", "")
 		e, err := compilePathExpr(s)

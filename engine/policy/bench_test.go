@@ -64,6 +64,9 @@ func BenchmarkSet(b *testing.B) {
 			a := newAttrs(b)
 			ids, _ := benchRoutes(b, a, n)
 			f := benchFilter(b, a, c.policy, full)
+			for _, id := range ids {
+				f.Set(wire.IPv4Unicast, 1, id)
+			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if i%n == 0 && !c.again {

@@ -43,6 +43,7 @@ type checker struct {
 	external bool
 	as       uint32
 	role     config.SessionRole // ours
+	own      [2]uint64          // the first two of LocalAS, or what is no AS number
 	memo     *memo              // of what is changed
 }
 
@@ -52,6 +53,12 @@ func newChecker(attrs *rib.Attrs, peer *PeerFacts, c Checks, room *memoRoom) *ch
 		c.EnforceFirstAS = false
 	}
 	k := &checker{Checks: c, attrs: attrs, external: !peer.Internal, as: peer.ASN, memo: newMemo(room)}
+	for i := range k.own {
+		k.own[i] = 1 << 32
+		if i < len(c.LocalAS) {
+			k.own[i] = uint64(c.LocalAS[i])
+		}
+	}
 	if k.external {
 		k.role = peer.Role // RFC 9234 section 5 is about eBGP
 	}
@@ -104,23 +111,30 @@ func (k *checker) look(canonical []byte) (f findings) {
 	return f
 }
 
+// lookAtPath finds it all in one pass: this is asked of every set.
 func (k *checker) lookAtPath(v []byte, f *findings) {
-	for w := wire.WalkASPath(v); w.Next(); {
-		switch w.Type() {
-		case wire.SegSet, wire.SegConfedSet:
-			f.sets = true
+	begun := false // past what says which AS is the first
+	for len(v) >= 2 {
+		typ, end := wire.SegmentType(v[0]), 2+4*int(v[1])
+		if end > len(v) {
+			return
 		}
-		for i := range w.Len() {
-			as := w.AS(i)
-			for _, own := range k.LocalAS {
-				if as == own {
-					f.own++
-					break
-				}
+		seg := v[2:end]
+		v = v[end:]
+		switch {
+		case typ == wire.SegSet || typ == wire.SegConfedSet:
+			f.sets = true
+			begun = begun || typ == wire.SegSet
+		case typ == wire.SegSequence && !begun && len(seg) > 0:
+			f.first, f.hasFirst, begun = binary.BigEndian.Uint32(seg), true, true
+		}
+		for ; len(seg) >= 4; seg = seg[4:] {
+			as := binary.BigEndian.Uint32(seg)
+			if uint64(as) == k.own[0] || uint64(as) == k.own[1] || len(k.LocalAS) > 2 && slices.Contains(k.LocalAS, as) {
+				f.own++
 			}
 		}
 	}
-	f.first, f.hasFirst = wire.ASPathNeighbor(v)
 }
 
 // check judges a set. It returns the set to go on with, which is another where

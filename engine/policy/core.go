@@ -256,7 +256,7 @@ func (c *core) route(f wire.Family, k trie.Key, n uint8, p *rib.Path) rib.Verdic
 		r.slotsValid = false
 		if held == failed {
 			if r.err == nil { // it failed when it was settled
-				held = t.cond.judge(r)
+				t.cond.judge(r)
 			}
 			t.fail(r.err)
 			break

@@ -19,15 +19,18 @@ type memo struct {
 	held  *atomic.Int64 // slots
 }
 
-// memoTable is the entries of one generation.
+// memoTable is the entries of one generation, in buckets of a cache line.
 type memoTable struct {
 	generation uint64
 	shift      uint8
 	clashes    atomic.Int64 // entries that took another's place
-	slots      []memoSlot
+	buckets    [][memoWays]memoSlot
 }
 
 type memoSlot struct{ mixed, data atomic.Uint64 }
+
+// memoWays is the number of places that a key may have.
+const memoWays = 4
 
 // memoRoom is how many slots the memos of a Set may have together.
 type memoRoom struct{ left atomic.Int64 }
@@ -45,15 +48,18 @@ func newMemo(room *memoRoom) *memo {
 }
 
 func newMemoTable(generation uint64, slots int) *memoTable {
-	t := &memoTable{generation: generation, shift: 64, slots: make([]memoSlot, slots)}
-	for n := slots; n > 1; n >>= 1 {
+	t := &memoTable{generation: generation, shift: 64, buckets: make([][memoWays]memoSlot, slots/memoWays)}
+	for n := len(t.buckets); n > 1; n >>= 1 {
 		t.shift--
 	}
 	return t
 }
 
-func (t *memoTable) slot(key uint64) *memoSlot {
-	return &t.slots[key*0x9e3779b97f4a7c15>>t.shift]
+// slots is the size of a table.
+func (t *memoTable) slots() int { return len(t.buckets) * memoWays }
+
+func (t *memoTable) bucket(key uint64) *[memoWays]memoSlot {
+	return &t.buckets[key*0x9e3779b97f4a7c15>>t.shift]
 }
 
 // get returns what was stored under a key in this generation. Data is never 0.
@@ -62,9 +68,45 @@ func (m *memo) get(generation, key uint64) (data uint64, ok bool) {
 	if t == nil || t.generation != generation {
 		return 0, false
 	}
-	s := t.slot(key)
-	data = s.data.Load()
-	return data, data != 0 && s.mixed.Load() == key^scramble(data)
+	b := t.bucket(key)
+	for i := range b {
+		data = b[i].data.Load()
+		if data != 0 && b[i].mixed.Load() == key^scramble(data) {
+			return data, true
+		}
+	}
+	return 0, false
+}
+
+// put stores what was found out in a generation.
+func (m *memo) put(generation, key, data uint64) {
+	t := m.table.Load()
+	if t == nil || t.generation != generation || t.clashes.Load() > int64(t.slots()/8) {
+		if t = m.renew(generation, t); t == nil {
+			return
+		}
+	}
+	if t.set(key, data) {
+		t.clashes.Add(1)
+	}
+}
+
+// set stores an entry, in the place of its older self, in one that is free or in
+// that of another, which it says.
+func (t *memoTable) set(key, data uint64) (clash bool) {
+	b := t.bucket(key)
+	at := int(data*0x9e3779b97f4a7c15>>62) % memoWays
+	clash = true
+	for i := range b {
+		old := b[i].data.Load()
+		if old == 0 || b[i].mixed.Load() == key^scramble(old) {
+			at, clash = i, false
+			break
+		}
+	}
+	b[at].mixed.Store(key ^ scramble(data))
+	b[at].data.Store(data)
+	return clash
 }
 
 // scramble is a hash of what is stored: without it, the halves of two entries
@@ -73,22 +115,6 @@ func scramble(data uint64) uint64 {
 	data *= 0xff51afd7ed558ccd
 	data ^= data >> 33
 	return data * 0xc4ceb9fe1a85ec53
-}
-
-// put stores what was found out in a generation.
-func (m *memo) put(generation, key, data uint64) {
-	t := m.table.Load()
-	if t == nil || t.generation != generation || t.clashes.Load() > int64(len(t.slots)/2) {
-		if t = m.renew(generation, t); t == nil {
-			return
-		}
-	}
-	s := t.slot(key)
-	if old := s.data.Load(); old != 0 && s.mixed.Load() != key^old {
-		t.clashes.Add(1)
-	}
-	s.mixed.Store(key ^ scramble(data))
-	s.data.Store(data)
 }
 
 // renew makes the table of a new generation, or a larger one. It returns nil for
@@ -105,7 +131,7 @@ func (m *memo) renew(generation uint64, was *memoTable) *memoTable {
 		if t.generation > generation {
 			return nil
 		}
-		size = len(t.slots)
+		size = t.slots()
 		if t.generation == generation {
 			if size >= memoMost || !m.room.take(int64(size)) {
 				t.clashes.Store(0)
@@ -123,19 +149,15 @@ func (m *memo) renew(generation uint64, was *memoTable) *memoTable {
 	return next
 }
 
-// adopt takes the entries of a smaller table over.
+// adopt takes the entries of a smaller table over. One that is being written may
+// come out wrong here: as what was stored under a key that nobody has.
 func (t *memoTable) adopt(old *memoTable) {
-	for i := range old.slots {
-		data := old.slots[i].data.Load()
-		if data == 0 {
-			continue
-		}
-		// An entry that is being written may come out wrong here; its key then
-		// is no key of t's slot, or is one whose check fails.
-		mixed := old.slots[i].mixed.Load()
-		if s := t.slot(mixed ^ scramble(data)); old.slots[i].data.Load() == data {
-			s.mixed.Store(mixed)
-			s.data.Store(data)
+	for i := range old.buckets {
+		for j := range old.buckets[i] {
+			s := &old.buckets[i][j]
+			if data := s.data.Load(); data != 0 {
+				t.set(s.mixed.Load()^scramble(data), data)
+			}
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestAMemoNeverAnswersForAnotherKey(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := len(m.table.Load().slots); n <= memoLeast {
+	if n := m.table.Load().slots(); n <= memoLeast {
 		t.Errorf("the table has not grown: %d slots", n)
 	}
 	if got, want := room.left.Load(), int64(memoTotal)-m.held.Load(); got != want {
@@ -50,7 +50,7 @@ func TestAMemoGrowsWithinItsRoom(t *testing.T) {
 	for key := range uint64(100_000) {
 		m.put(1, key, key|1<<62)
 	}
-	if n := len(m.table.Load().slots); n != 4*memoLeast {
+	if n := m.table.Load().slots(); n != 4*memoLeast {
 		t.Errorf("got %d slots, want %d", n, 4*memoLeast)
 	}
 	found := 0
@@ -149,7 +149,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if n := f.core.classes.facts; n > maxFacts {
 		t.Errorf("%d facts", n)
 	}
-	if n := len(f.core.memo.table.Load().slots); n > memoMost {
+	if n := f.core.memo.table.Load().slots(); n > memoMost {
 		t.Errorf("%d slots", n)
 	}
 }
