@@ -15,5 +15,6 @@
 // a slice, close the view, write, and go on by key.
 //
 // The package owns listeners that it is given, its caches and counters. It is
-// not the loader, nor the maker of peers: engine plugs those in through Options.
+// not the loader, nor what runs sessions, sends to peers and reads the
+// configuration: engine plugs those in through Options.
 package api

@@ -99,7 +99,6 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}
 	_, s, peers := withSessions(t)
 	s.opts.Loads = &fakeLoads{list: []apiv1.Load{{ID: "1", State: "done"}}}
-	refused := &Refused{Detail: "no", Problems: []apiv1.ConfigProblem{{File: "f", Line: 1, Column: 2, Text: "no"}}}
 	var reloadErr error
 	key := "x"
 	diff := apiv1.ConfigDiff{File: "f", Changes: []apiv1.ConfigChange{{Section: "peers", Name: &key, Change: "changed", Effect: "live", Keys: []apiv1.ConfigKey{{Key: "import", Old: nil, New: &key}}, Peers: []string{"192.0.2.1"}}}}
@@ -185,8 +184,36 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	check("POST", "/api/v1/load", `{"file":"/none"}`, "Content-Type", "application/json")
 	check("POST", "/api/v1/load", "", "Content-Type", typeOctets)
 	check("POST", "/api/v1/load", `{"file":"/x"}`, "Content-Type", "application/json", "Origin", "http://x")
+	sessionsAreDescribed(t, s, check, func(e error) { peers.fail, reloadErr = e, e })
+	check("DELETE", "/api/v1/peers/9.9.9.9", "")
+	check("DELETE", "/api/v1/peers/192.0.2.1", "", "Origin", "http://x")
+	check("DELETE", "/api/v1/peers/192.0.2.1", "")
+	check("DELETE", "/api/v1/peers/192.0.2.2", "")
+	for _, uri := range []string{"/api/v1/paths", "/api/v1/updates", "/api/v1/flowspec", "/api/v1/flowspec/match", "/api/v1/mitigations", "/api/v1/reload", "/api/v1/peers", "/api/v1/peers/1.2.3.4/reset"} {
+		check("POST", uri, "{}")
+	}
+	s.opts.Ready = func() (bool, string) { return false, "" }
+	check("GET", "/readyz", "")
+	for _, e := range s.exact {
+		for _, m := range e.methods {
+			found := false
+			for k := range seen {
+				found = found || strings.HasPrefix(k, m.verb+" "+e.path+" ")
+			}
+			if !found && m.verb != "DELETE" && m.verb != "PATCH" {
+				t.Errorf("%s %s was not asked", m.verb, e.path)
+			}
+		}
+	}
+}
+
+// sessionsAreDescribed asks for what changes sessions and the configuration,
+// carried out and refused.
+func sessionsAreDescribed(t *testing.T, s *Server, check func(method, uri, body string, headers ...string) (int, string), fail func(error)) {
+	t.Helper()
+	refused := &Refused{Detail: "no", Problems: []apiv1.ConfigProblem{{File: "f", Line: 1, Column: 2, Text: "no"}}}
 	for _, e := range []error{nil, refused} {
-		peers.fail, reloadErr = e, e
+		fail(e)
 		check("GET", "/api/v1/config/diff", "")
 		check("POST", "/api/v1/reload", "")
 		for _, action := range []string{"enable", "disable", "reset", "refresh"} {
@@ -212,24 +239,4 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	}
 	check("GET", "/api/v1/routes/count?table=adj-out&peer=192.0.2.9", "")
 	check("GET", "/api/v1/routes?table=adj-out&peer=192.0.2.2", "")
-	check("DELETE", "/api/v1/peers/9.9.9.9", "")
-	check("DELETE", "/api/v1/peers/192.0.2.1", "", "Origin", "http://x")
-	check("DELETE", "/api/v1/peers/192.0.2.1", "")
-	check("DELETE", "/api/v1/peers/192.0.2.2", "")
-	for _, uri := range []string{"/api/v1/paths", "/api/v1/updates", "/api/v1/flowspec", "/api/v1/flowspec/match", "/api/v1/mitigations", "/api/v1/reload", "/api/v1/peers", "/api/v1/peers/1.2.3.4/reset"} {
-		check("POST", uri, "{}")
-	}
-	s.opts.Ready = func() (bool, string) { return false, "" }
-	check("GET", "/readyz", "")
-	for _, e := range s.exact {
-		for _, m := range e.methods {
-			found := false
-			for k := range seen {
-				found = found || strings.HasPrefix(k, m.verb+" "+e.path+" ")
-			}
-			if !found && m.verb != "DELETE" && m.verb != "PATCH" {
-				t.Errorf("%s %s was not asked", m.verb, e.path)
-			}
-		}
-	}
 }
