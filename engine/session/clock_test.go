@@ -60,8 +60,17 @@ type farPeer struct {
 	done chan struct{}
 }
 
-func (b *bubble) peer(t *testing.T) *farPeer {
-	p := &farPeer{t: t, c: <-b.far, done: make(chan struct{})}
+func (b *bubble) peer(t *testing.T) *farPeer { return newFar(t, <-b.far) }
+
+// pipe is a connection that comes in.
+func (b *bubble) pipe(p *peer) *farPeer {
+	here, there := net.Pipe()
+	b.take(p, &plainLink{conn: here})
+	return newFar(b.t.(*testing.T), there)
+}
+
+func newFar(t *testing.T, c net.Conn) *farPeer {
+	p := &farPeer{t: t, c: c, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		r := &raw{t: t, c: noDeadline{p.c}}
@@ -354,7 +363,7 @@ func TestLongLivedGracefulRestart(t *testing.T) {
 		p.c.Close()
 		time.Sleep(61 * time.Second)
 		b.wantPaths(t, 50, 50)
-		if f := b.status(farAddr).Families[0]; f.Stale != rib.StaleLLGR || f.StaleUntil.Sub(time.Now()) > 10*time.Minute {
+		if f := b.status(farAddr).Families[0]; f.Stale != rib.StaleLLGR || time.Until(f.StaleUntil) > 10*time.Minute {
 			t.Errorf("family %+v", f)
 		}
 		time.Sleep(9 * time.Minute)

@@ -76,17 +76,19 @@ func (c *conn) run(kind fsm.EventKind) {
 		p.event(c.h, fsm.Event{Kind: fsm.EventTCPFails, Cause: reason(err)}, nil)
 	}
 	p.mu.Unlock()
-	c.opened()
 	if c.sess != nil {
 		p.finish(c.sess, c.retain)
 	}
 	c.close()
+	c.opened()
 }
 
 // close lets the last message go, and then the connection.
 func (c *conn) close() {
 	c.w.drain(sendGrace)
-	c.l.Linger(lingerFor)
+	if c.notice != nil || c.up {
+		c.l.Linger(lingerFor)
+	}
 	c.l.Close()
 	c.p.count.bytesIn.Add(c.read.Load())
 	c.p.count.bytesOut.Add(c.w.bytes.Load())
@@ -252,7 +254,7 @@ func (c *conn) flow(b []byte) (used int) {
 		c.other(s, t, rest[:size])
 	}
 	in.Flush()
-	if ev, ok := in.LimitReached(); ok {
+	for ev, ok := in.LimitReached(); ok; ev, ok = in.LimitReached() {
 		c.p.limit(c, ev)
 	}
 	return used

@@ -231,6 +231,11 @@ func (m *Manager) forget(p *peer) {
 	_, idle := p.idleSince()
 	if m.closed || x == nil || x.peers[p.addr] != p || !idle {
 		m.mu.Unlock()
+		p.mu.Lock()
+		if !p.closed && p.best() <= fsm.Active { // routes are retained: later
+			p.ended.start(endedRest)
+		}
+		p.mu.Unlock()
 		return
 	}
 	delete(x.peers, p.addr)

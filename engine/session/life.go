@@ -1,6 +1,8 @@
 package session
 
 import (
+	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -83,7 +85,8 @@ func (p *peer) limit(c *conn, ev ingest.LimitEvent) {
 	if !ev.Over || l.Action == config.LimitWarn {
 		return
 	}
-	e := fsm.Event{Kind: fsm.EventAutomaticStop, Restart: fsm.Never, Cause: "max_prefixes: more than " + ev.Family.String() + " allows",
+	e := fsm.Event{Kind: fsm.EventAutomaticStop, Restart: fsm.Never,
+		Cause:        fmt.Sprintf("max_prefixes: %d of %s, the limit is %d", ev.Count, ev.Family, l.Limit),
 		Notification: &wire.Notification{Code: wire.CodeCease, Subcode: wire.CeaseMaxPrefixes, Data: wire.MaxPrefixesData(ev.Family, l.Limit)}}
 	if l.Action == config.LimitRestart {
 		e.Restart = l.RestartAfter
@@ -123,11 +126,12 @@ func cease(subcode uint8, message string) *wire.Notification {
 // validMessage says whether a text may be a shutdown communication.
 func validMessage(s string) bool { return len(s) <= wire.MaxShutdownMessage && utf8.ValidString(s) }
 
-func quoted(s, by string) string {
-	if s == "" {
-		return by
+// quoted says what was done, and what was said to the peer.
+func quoted(message, what string) string {
+	if message == "" {
+		return what
 	}
-	return by + ": " + s
+	return what + ": " + message
 }
 
 // enable lets the peer start; one that waits calls now.
@@ -151,14 +155,14 @@ func (p *peer) enable() {
 func (p *peer) disable(message string) {
 	p.mu.Lock()
 	p.enabled = false
-	p.each(fsm.Event{Kind: fsm.EventManualStop, Notification: cease(wire.CeaseAdminShutdown, message), Cause: quoted(message, "disabled here")})
+	p.each(fsm.Event{Kind: fsm.EventManualStop, Notification: cease(wire.CeaseAdminShutdown, message), Cause: quoted(message, "disabled")})
 	p.mu.Unlock()
 	p.routes.drop()
 }
 
 // reset ends the session, which starts again.
 func (p *peer) reset(message string) {
-	p.restart(cease(wire.CeaseAdminReset, message), quoted(message, "reset here"))
+	p.restart(cease(wire.CeaseAdminReset, message), quoted(message, "reset"))
 }
 
 func (p *peer) restart(n *wire.Notification, why string) {
@@ -197,16 +201,16 @@ func (p *peer) change(cfg *config.Peer, own identity, md5 string, ch Change) {
 			p.mu.Unlock()
 		}
 		p.restart(cease(wire.CeaseConfigChange, ""), "the configuration has changed")
-	} else if p.idle() {
+	} else if slices.Contains(ch.Keys, "mode") && p.below(fsm.OpenSent) || slices.Contains(ch.Keys, "max_prefixes") && p.below(fsm.Connect) {
 		p.restart(nil, "the configuration has changed")
 	}
 }
 
-// idle says whether the peer has no connection and is not at peace on purpose.
-func (p *peer) idle() bool {
+// below says whether no machine of an enabled peer is in state s or further.
+func (p *peer) below(s fsm.State) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.enabled && p.best() <= fsm.Active
+	return p.enabled && p.best() < s
 }
 
 // remove ends the peer for good.
@@ -217,7 +221,7 @@ func (p *peer) remove(why string) {
 
 // shutdown ends the peer with the daemon.
 func (p *peer) shutdown(graceful bool) {
-	p.end(fsm.Event{Kind: fsm.EventManualStop, Notification: cease(wire.CeaseAdminShutdown, ""), Cause: "shutting down", Graceful: graceful})
+	p.end(fsm.Event{Kind: fsm.EventManualStop, Notification: cease(wire.CeaseAdminShutdown, ""), Cause: "ribd shuts down", Graceful: graceful})
 }
 
 func (p *peer) end(e fsm.Event) {

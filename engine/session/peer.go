@@ -285,6 +285,9 @@ func (p *peer) note(e *fsm.Event) {
 		return
 	}
 	why := e.Reason()
+	if e.Cause != "" && (e.Kind == fsm.EventManualStop || e.Kind == fsm.EventAutomaticStop) {
+		why = e.Cause // the NOTIFICATION is shown beside it
+	}
 	if s == fsm.Established || s == fsm.Idle || failure(e.Kind) || p.reason == "not started" || p.state == fsm.Established {
 		p.reason = why
 	}

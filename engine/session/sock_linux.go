@@ -64,10 +64,7 @@ func setKey(fd uintptr, peers netip.Prefix, six bool, key []byte) error {
 		sa.Family, sa.Addr = unix.AF_INET, a.As4()
 	case six:
 		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(&sig.Addr))
-		sa.Family, sa.Addr = unix.AF_INET6, a.As16()
-		if a.Is4() { // mapped, on a socket of both families
-			bits += 96
-		}
+		sa.Family, sa.Addr = unix.AF_INET6, a.As16() // mapped where it is IPv4; the length counts from there
 	default:
 		return nil // an IPv6 peer can't reach an IPv4 socket
 	}

@@ -74,6 +74,28 @@ func TestMD5(t *testing.T) {
 			t.Error("not dynamic")
 		}
 	})
+	t.Run("IPv4 on a listener of both families", func(t *testing.T) {
+		t.Parallel()
+		n := loopback()
+		a, b := newStation(t, 65001, netip.IPv6Unspecified(), nil), newStation(t, 65002, n.b, nil)
+		p := rangeOf(n, 65002, 10)
+		p.MD5File = keyFile(t, "range key")
+		a.apply(p)
+		b.apply(peerTo(n.a, a.port, 65001, n.b, md5("range key"), func(p *config.Peer) { p.Mode = config.ModeActive }))
+		b.up(n.a)
+		a.up(n.b)
+	})
+	t.Run("IPv6", func(t *testing.T) {
+		t.Parallel()
+		six := netip.IPv6Loopback()
+		a, b := newStation(t, 65001, six, nil), newStation(t, 65002, six, nil)
+		hops := func(p *config.Peer) { p.TTLSecurity = 1 }
+		a.apply(peerTo(six, 0, 65002, six, md5("key"), hops))
+		b.apply(peerTo(six, a.port, 65001, six, md5("key"), hops))
+		if s := a.up(six); !s.Local.Addr().Is6() {
+			t.Errorf("local address %v", s.Local)
+		}
+	})
 	t.Run("a new key resets the session, on a live listener", func(t *testing.T) {
 		t.Parallel()
 		n := loopback()
