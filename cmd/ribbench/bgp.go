@@ -57,7 +57,7 @@ func (e *env) takeOnce(r *rival, feeds []feed, addPath, withdraw bool) (t taken,
 	if err != nil || d == nil {
 		return t, err
 	}
-	defer d.stop()
+	defer d.explain(&err)
 	total := 0
 	var up []*speaker
 	for i := range feeds {

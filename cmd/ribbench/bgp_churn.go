@@ -96,7 +96,7 @@ func (e *env) churnOnce(r *rival, table feed, c churnFeed, beside *feed) (out ch
 	if err != nil || d == nil {
 		return out, err
 	}
-	defer d.stop()
+	defer d.explain(&err)
 	from, err := speak(table.from, d.to, table.as, false, nil)
 	if err != nil {
 		return out, err

@@ -17,7 +17,7 @@ func (e *env) manyOnce(r *rival, f feed, peers int) (seconds, gap float64, err e
 	if err != nil || d == nil {
 		return 0, 0, err
 	}
-	defer d.stop()
+	defer d.explain(&err)
 	from, err := speak(f.from, d.to, f.as, false, nil)
 	if err != nil {
 		return 0, 0, err
@@ -115,12 +115,12 @@ func (e *env) flaps() error {
 
 // flapOnce returns resident memory after the last flap over that after the
 // first, both with the routes there and at rest.
-func (e *env) flapOnce(r *rival, f feed, flaps int) (float64, error) {
+func (e *env) flapOnce(r *rival, f feed, flaps int) (ratio float64, err error) {
 	d, err := e.launch(r)
 	if err != nil || d == nil {
 		return 0, err
 	}
-	defer d.stop()
+	defer d.explain(&err)
 	var first, last float64
 	for i := range flaps + 1 {
 		s, err := speak(f.from, d.to, f.as, false, nil)

@@ -19,7 +19,7 @@ func (e *env) sendOnce(r *rival, f feed, sinks int) (s sent, err error) {
 	if err != nil || d == nil {
 		return s, err
 	}
-	defer d.stop()
+	defer d.explain(&err)
 	from, err := speak(f.from, d.to, f.as, false, nil)
 	if err != nil {
 		return s, err

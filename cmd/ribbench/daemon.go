@@ -196,6 +196,18 @@ func (e *env) launch(r *rival) (*daemon, error) {
 	return nil, fmt.Errorf("%s does not listen on %s:\n%s", r.name, d.to, text)
 }
 
+// explain adds the end of the daemon's log to an error, and stops the daemon.
+func (d *daemon) explain(err *error) {
+	if *err != nil {
+		text, _ := os.ReadFile(d.log)
+		if more, _ := os.ReadFile(filepath.Join(d.dir, "bird.log")); len(more) > 0 {
+			text = append(text, more...)
+		}
+		*err = fmt.Errorf("%s: %w\n%s", d.name, *err, text[max(0, len(text)-2000):])
+	}
+	d.stop()
+}
+
 // stop ends the daemon.
 func (d *daemon) stop() {
 	d.cmd.Process.Signal(syscall.SIGTERM)
