@@ -15,24 +15,78 @@ type judge struct {
 	path   rib.Path   // what is announced
 }
 
+// sets is the attributes of what a message announces, and their hashes: those of
+// the NLRI field, and of MP_REACH_NLRI, which has another next hop.
+type sets struct {
+	four, mp      []byte // nil: there are no such routes
+	hash4, hashMP uint64
+}
+
+// maxScratch bounds what a Router keeps for sets that do not lie in their message
+// as they are interned.
+const maxScratch = 1 << 20
+
+// reset forgets the sets that prepare found.
+func (w *Router) reset() {
+	if w.short && 2*cap(w.scratch) <= maxScratch {
+		w.scratch = make([]byte, 0, 2*cap(w.scratch))
+	}
+	w.short = false
+	w.scratch, w.hashes = w.scratch[:0], w.hashes[:0]
+}
+
+// prepare finds the sets of a message, which are good until reset.
+func (w *Router) prepare(u *wire.Update, s *sets) {
+	*s = sets{}
+	if u.HasNLRI4() {
+		s.four = w.hold(u.Attributes(w.rest()))
+		s.hash4 = w.attrs.Hash(s.four)
+		w.hashes = append(w.hashes, s.hash4)
+	}
+	if _, ok := u.ReachFamily(); ok {
+		s.mp = w.hold(u.ReachAttributes(w.rest()))
+		s.hashMP = w.attrs.Hash(s.mp)
+		w.hashes = append(w.hashes, s.hashMP)
+	}
+}
+
+// rest is what is left of scratch.
+func (w *Router) rest() []byte { return w.scratch[len(w.scratch):] }
+
+// hold takes b, where it was built in scratch, out of what is left.
+func (w *Router) hold(b []byte) []byte {
+	switch rest := w.rest(); {
+	case len(b) > cap(rest):
+		w.short = true
+	case len(b) > 0 && &b[0] == &rest[:1][0]:
+		w.scratch = w.scratch[:len(w.scratch)+len(b)]
+	}
+	return b
+}
+
 // Announce puts the routes in that u announces, as filter judges them; without
 // a filter all are accepted. now is in seconds since 1970.
 func (w *Router) Announce(u *wire.Update, peer rib.PeerNum, now uint32, filter rib.Filter) {
+	var s sets
+	w.reset()
+	w.prepare(u, &s)
+	w.announceSets(u, &s, peer, now, filter)
+}
+
+// announceSets is Announce for a message whose sets are known.
+func (w *Router) announceSets(u *wire.Update, s *sets, peer rib.PeerNum, now uint32, filter rib.Filter) {
 	j := &w.judge
 	j.filter, j.path = filter, rib.Path{Peer: peer, Received: now}
-	if u.HasNLRI4() {
-		b := u.Attributes(w.scratch)
-		w.grow(len(b))
-		if c := u.NLRI4(); w.set(b, wire.IPv4Unicast) {
+	if s.four != nil {
+		if c := u.NLRI4(); w.set(s.four, s.hash4, wire.IPv4Unicast) {
 			w.Announced += w.announce4(rib.TableIPv4Unicast, c)
 		} else {
 			w.Refused += w.withdraw4(rib.TableIPv4Unicast, c, peer)
 		}
 	}
-	if m, ok := u.Reach(); ok && len(m.NLRI) > 0 {
-		b := u.ReachAttributes(w.scratch)
-		w.grow(len(b))
-		if w.set(b, m.Family) {
+	if s.mp != nil {
+		m, _ := u.Reach()
+		if w.set(s.mp, s.hashMP, m.Family) {
 			w.announceMP(&m)
 		} else {
 			w.Refused += w.withdrawMP(&m, peer)
@@ -40,18 +94,11 @@ func (w *Router) Announce(u *wire.Update, peer rib.PeerNum, now uint32, filter r
 	}
 }
 
-// grow makes scratch as large as the attributes that did not fit.
-func (w *Router) grow(n int) {
-	if n > cap(w.scratch) {
-		w.scratch = make([]byte, 0, 2*n)
-	}
-}
-
 // set interns and judges the attributes of routes of family f; false: there is
 // no room for them.
-func (w *Router) set(canonical []byte, f wire.Family) bool {
+func (w *Router) set(canonical []byte, hash uint64, f wire.Family) bool {
 	j := &w.judge
-	id, ok := w.attrs.Intern(canonical)
+	id, ok := w.attrs.InternHashed(canonical, hash)
 	if !ok {
 		return false
 	}

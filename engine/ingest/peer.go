@@ -40,7 +40,7 @@ type Peer struct {
 	mu       sync.Mutex // guards everything below
 	session  wire.Session
 	filter   rib.Filter
-	update   wire.Update
+	group    [atOnce]parsed
 	fan      *shard.Fan
 	router   *Router
 	families []*family

@@ -17,8 +17,8 @@ import (
 	"ribd/wire"
 )
 
-// message makes an UPDATE of its three parts.
-func message(withdrawn, attrs, nlri []byte) []byte {
+// update makes an UPDATE of its three parts.
+func update(withdrawn, attrs, nlri []byte) []byte {
 	b := append(bytes.Repeat([]byte{255}, 16), 0, 0, byte(wire.MsgUpdate))
 	b = append(binary.BigEndian.AppendUint16(b, uint16(len(withdrawn))), withdrawn...)
 	b = append(binary.BigEndian.AppendUint16(b, uint16(len(attrs))), attrs...)
@@ -54,7 +54,7 @@ func communities(cs ...uint32) []byte {
 	return wire.AppendAttr(nil, 0xc0, wire.AttrCommunities, v)
 }
 
-func announcement(list ...string) []byte { return message(nil, attributes(), prefixes(list...)) }
+func announcement(list ...string) []byte { return update(nil, attributes(), prefixes(list...)) }
 
 // take takes messages in, which have to be sound, and flushes.
 func take(t testing.TB, p *Peer, msgs ...[]byte) {
@@ -93,48 +93,48 @@ func TestMalformedMessages(t *testing.T) {
 	}{
 		{
 			name: "sound", session: wire.Session{AS4: true},
-			msg:  message(prefixes("10.1.0.0/16"), attributes(), prefixes("10.2.0.0/16")),
+			msg:  update(prefixes("10.1.0.0/16"), attributes(), prefixes("10.2.0.0/16")),
 			want: []string{"10.0.0.0/8", "10.2.0.0/16"}, withdraw: 1,
 		}, {
 			name: "AGGREGATOR of 5 octets is discarded", session: wire.Session{AS4: true},
-			msg:    message(nil, attributes([]byte{0xc0, 7, 5, 0, 0, 0, 0, 0}), prefixes("10.0.0.0/8")),
+			msg:    update(nil, attributes([]byte{0xc0, 7, 5, 0, 0, 0, 0, 0}), prefixes("10.0.0.0/8")),
 			action: wire.AttributeDiscard, want: []string{"10.0.0.0/8", "10.1.0.0/16"}, attrs: attributes(),
 		}, {
 			name: "LOCAL_PREF of an external peer is discarded", session: wire.Session{AS4: true, External: true},
-			msg:    message(nil, attributes([]byte{0x40, 5, 4, 0, 0, 0, 9}), prefixes("10.0.0.0/8")),
+			msg:    update(nil, attributes([]byte{0x40, 5, 4, 0, 0, 0, 9}), prefixes("10.0.0.0/8")),
 			action: wire.AttributeDiscard, want: []string{"10.0.0.0/8", "10.1.0.0/16"}, attrs: attributes(),
 		}, {
 			name: "a family that was not negotiated is left out", session: wire.Session{AS4: true, Families: wire.NewFamilySet(wire.IPv4Unicast)},
-			msg:    message(nil, slices.Concat(origin(0), asPath(1), []byte{0x80, 14, 24, 0, 2, 1, 16}, make([]byte, 16), []byte{0, 16, 0x20, 1}), nil),
+			msg:    update(nil, slices.Concat(origin(0), asPath(1), []byte{0x80, 14, 24, 0, 2, 1, 16}, make([]byte, 16), []byte{0, 16, 0x20, 1}), nil),
 			action: wire.AttributeDiscard, want: []string{"10.0.0.0/8", "10.1.0.0/16"},
 		}, {
 			name: "ORIGIN 3 takes the routes away", session: wire.Session{AS4: true},
-			msg:    message(prefixes("10.1.0.0/16"), slices.Concat(origin(3), asPath(0xe9), nextHop()), prefixes("10.0.0.0/8", "10.2.0.0/16")),
+			msg:    update(prefixes("10.1.0.0/16"), slices.Concat(origin(3), asPath(0xe9), nextHop()), prefixes("10.0.0.0/8", "10.2.0.0/16")),
 			action: wire.TreatAsWithdraw, withdraw: 1,
 		}, {
 			name: "no AS_PATH takes the routes away", session: wire.Session{AS4: true},
-			msg:    message(nil, slices.Concat(origin(0), nextHop()), prefixes("10.0.0.0/8")),
+			msg:    update(nil, slices.Concat(origin(0), nextHop()), prefixes("10.0.0.0/8")),
 			action: wire.TreatAsWithdraw, want: []string{"10.1.0.0/16"},
 		}, {
 			name: "COMMUNITIES of 3 octets take the routes away", session: wire.Session{AS4: true},
-			msg:    message(nil, attributes([]byte{0xc0, 8, 3, 0, 0, 0}), prefixes("10.1.0.0/16")),
+			msg:    update(nil, attributes([]byte{0xc0, 8, 3, 0, 0, 0}), prefixes("10.1.0.0/16")),
 			action: wire.TreatAsWithdraw, want: []string{"10.0.0.0/8"},
 		}, {
 			name: "the worst of several counts", session: wire.Session{AS4: true},
-			msg:    message(nil, attributes([]byte{0xc0, 7, 5, 0, 0, 0, 0, 0}, []byte{0xc0, 8, 3, 0, 0, 0}), prefixes("10.1.0.0/16")),
+			msg:    update(nil, attributes([]byte{0xc0, 7, 5, 0, 0, 0, 0, 0}, []byte{0xc0, 8, 3, 0, 0, 0}), prefixes("10.1.0.0/16")),
 			action: wire.TreatAsWithdraw, want: []string{"10.0.0.0/8"},
 		}, {
 			name: "a prefix of 33 bits resets", session: wire.Session{AS4: true},
-			msg:    message(prefixes("10.1.0.0/16"), attributes(), []byte{33, 10, 0, 0, 0, 0}),
+			msg:    update(prefixes("10.1.0.0/16"), attributes(), []byte{33, 10, 0, 0, 0, 0}),
 			action: wire.SessionReset, want: []string{"10.0.0.0/8", "10.1.0.0/16"},
 		}, {
 			name: "MP_REACH_NLRI twice resets", session: wire.Session{AS4: true},
-			msg: message(prefixes("10.1.0.0/16"), slices.Concat(origin(0), asPath(1),
+			msg: update(prefixes("10.1.0.0/16"), slices.Concat(origin(0), asPath(1),
 				[]byte{0x80, 14, 10, 0, 1, 2, 4, 192, 0, 2, 1, 0, 0}, []byte{0x80, 14, 10, 0, 1, 2, 4, 192, 0, 2, 1, 0, 0}), nil),
 			action: wire.SessionReset, want: []string{"10.0.0.0/8", "10.1.0.0/16"},
 		}, {
 			name: "attributes longer than the message reset", session: wire.Session{AS4: true},
-			msg:    append(message(nil, nil, nil)[:21], 0, 99),
+			msg:    append(update(nil, nil, nil)[:21], 0, 99),
 			action: wire.SessionReset, want: []string{"10.0.0.0/8", "10.1.0.0/16"},
 		},
 	} {
@@ -183,7 +183,7 @@ func TestMalformedMessages(t *testing.T) {
 // A message that resets the session ends a run of messages: those before it count,
 // it does not, and those after it are left.
 func TestARunEndsAtWhatIsNotAnUpdate(t *testing.T) {
-	good, bad := announcement("10.0.0.0/8"), message(nil, attributes(), []byte{33, 10, 0, 0, 0, 0})
+	good, bad := announcement("10.0.0.0/8"), update(nil, attributes(), []byte{33, 10, 0, 0, 0, 0})
 	for _, c := range []struct {
 		name string
 		in   [][]byte
@@ -223,7 +223,7 @@ func TestCountersAndEndOfRIB(t *testing.T) {
 	}})
 	defer p.Close()
 	p.Start(Session{Wire: wire.Session{AS4: true, Families: wire.NewFamilySet(wire.IPv4Unicast, wire.IPv6Unicast)}})
-	take(t, p, announcement("10.0.0.0/8", "10.1.0.0/16"), message(prefixes("10.1.0.0/16", "10.9.0.0/16"), nil, nil),
+	take(t, p, announcement("10.0.0.0/8", "10.1.0.0/16"), update(prefixes("10.1.0.0/16", "10.9.0.0/16"), nil, nil),
 		wire.AppendEndOfRIB(nil, wire.IPv4Unicast), wire.AppendEndOfRIB(nil, wire.IPv6VPN), wire.AppendEndOfRIB(nil, wire.IPv6Unicast))
 	c := p.Counters()
 	if c.Updates != 5 || c.Announced != 2 || c.Withdrawn != 2 || c.Refused != 0 {
@@ -244,7 +244,7 @@ func TestNoRoomIsAWithdrawal(t *testing.T) {
 	p := start(t, r, num, Session{Wire: wire.Session{AS4: true}})
 	refused := uint64(0)
 	for as := range 250 {
-		take(t, p, message(nil, slices.Concat(origin(0), asPath(byte(as)), nextHop()), prefixes("10.0.0.0/8")))
+		take(t, p, update(nil, slices.Concat(origin(0), asPath(byte(as)), nextHop()), prefixes("10.0.0.0/8")))
 		c := p.Counters()
 		if there := len(prefixesOf(r)) == 1; there != (c.Refused == refused) {
 			t.Fatalf("set %d: %d refused, the route is there: %v", as, c.Refused, there)
@@ -278,7 +278,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	gone := func(list ...string) []byte { return message(prefixes(list...), nil, nil) }
+	gone := func(list ...string) []byte { return update(prefixes(list...), nil, nil) }
 	step("two", "", announcement("10.0.0.0/8", "10.1.0.0/16"))
 	step("the same again", "", announcement("10.0.0.0/8", "10.1.0.0/16"))
 	step("three", "warn", announcement("10.2.0.0/16"))
@@ -346,7 +346,7 @@ func TestGracefulRestart(t *testing.T) {
 	r, num := open(t, shard.Options{Shards: 2})
 	s := Session{Wire: wire.Session{AS4: true}}
 	p := start(t, r, num, s)
-	v6 := message(nil, slices.Concat(origin(0), asPath(1), []byte{0x80, 14, 24, 0, 2, 1, 16}, make([]byte, 16), []byte{0, 16, 0x20, 1}), nil)
+	v6 := update(nil, slices.Concat(origin(0), asPath(1), []byte{0x80, 14, 24, 0, 2, 1, 16}, make([]byte, 16), []byte{0, 16, 0x20, 1}), nil)
 	take(t, p, announcement("10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16"), v6)
 	p.Retain(wire.NewFamilySet(wire.IPv4Unicast), rib.StaleGR)
 	check := func(name string, want ...string) {
@@ -357,7 +357,7 @@ func TestGracefulRestart(t *testing.T) {
 	}
 	check("down", "10.0.0.0/8 stale gr", "10.1.0.0/16 stale gr", "10.2.0.0/16 stale gr")
 	p.Start(s)
-	take(t, p, announcement("10.1.0.0/16"), message(prefixes("10.2.0.0/16"), nil, nil))
+	take(t, p, announcement("10.1.0.0/16"), update(prefixes("10.2.0.0/16"), nil, nil))
 	check("up", "10.0.0.0/8 stale gr", "10.1.0.0/16")
 	p.BeginRefresh(wire.IPv4Unicast) // ignored before the End-of-RIB (RFC 7313 section 4)
 	if p.EndRefresh(wire.IPv4Unicast) {
@@ -388,10 +388,10 @@ func TestLongLivedGracefulRestart(t *testing.T) {
 	med2 := []byte{0x80, 4, 4, 0, 0, 0, 2} // policy sets LOCAL_PREF
 	take(t, p,
 		announcement("10.0.0.0/8"),
-		message(nil, attributes(communities(65001<<16|1)), prefixes("10.1.0.0/16")),
-		message(nil, attributes(communities(65001<<16|1, noLLGR)), prefixes("10.2.0.0/16")),
-		message(nil, attributes(communities(llgrStale)), prefixes("10.3.0.0/16")),
-		message(nil, attributes(med2), prefixes("10.4.0.0/16")))
+		update(nil, attributes(communities(65001<<16|1)), prefixes("10.1.0.0/16")),
+		update(nil, attributes(communities(65001<<16|1, noLLGR)), prefixes("10.2.0.0/16")),
+		update(nil, attributes(communities(llgrStale)), prefixes("10.3.0.0/16")),
+		update(nil, attributes(med2), prefixes("10.4.0.0/16")))
 	p.Retain(wire.AllFamilies(), rib.StaleGR)
 	p.LongLived(wire.IPv4Unicast)
 	p.LongLived(wire.IPv6Unicast) // nothing is known of it
@@ -457,7 +457,7 @@ func TestSetFilterIsABarrier(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := 0; !stop.Load(); i++ {
-			b := message(nil, attributes([]byte{0x80, 4, 4, 0, 0, 0, byte(i % 7)}), []byte{24, 10, byte(i % 3), byte(i)})
+			b := update(nil, attributes([]byte{0x80, 4, 4, 0, 0, 0, byte(i % 7)}), []byte{24, 10, byte(i % 3), byte(i)})
 			if _, err := p.Updates(append(b, b...), 1000); err != nil {
 				t.Error(err)
 			}

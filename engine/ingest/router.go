@@ -16,7 +16,9 @@ type Router struct {
 	rib     *shard.RIB
 	attrs   *rib.Attrs
 	fan     *shard.Fan
-	scratch []byte
+	scratch []byte // of sets that prepare built
+	short   bool   // scratch was too small
+	hashes  []uint64
 	judge   judge
 	tables  [tableSlots]tableSlot
 }
@@ -31,7 +33,7 @@ type RouteCounts struct {
 
 // NewRouter makes a Router that writes to a Fan of r.
 func NewRouter(r *shard.RIB, fan *shard.Fan) *Router {
-	return &Router{rib: r, attrs: r.Attrs(), fan: fan, scratch: make([]byte, 0, 1<<10)}
+	return &Router{rib: r, attrs: r.Attrs(), fan: fan, scratch: make([]byte, 0, 2<<10)}
 }
 
 const tableSlots = 64

@@ -14,16 +14,16 @@ import (
 // begins at b[n] is malformed beyond use, and nothing of it was applied.
 func (p *Peer) Updates(b []byte, now uint32) (n int, err *wire.Error) {
 	p.mu.Lock()
-	for len(b)-n >= wire.HeaderLen && !p.closed {
-		m := b[n:]
-		size := int(binary.BigEndian.Uint16(m[16:]))
-		if wire.MessageType(m[18]) != wire.MsgUpdate || size > len(m) || size < wire.HeaderLen {
+	for err == nil && !p.closed {
+		var k, size int
+		if k, size, err = p.gather(b[n:]); k == 0 {
 			break
 		}
-		if err = p.message(m[:size], now); err != nil {
-			break
-		}
+		p.apply(k, now)
 		n += size
+	}
+	if err != nil {
+		p.malformed(err, message(b[n:]))
 	}
 	p.report()
 	return n, err
@@ -32,11 +32,77 @@ func (p *Peer) Updates(b []byte, now uint32) (n int, err *wire.Error) {
 // Update takes one whole UPDATE in; see Updates.
 func (p *Peer) Update(msg []byte, now uint32) (err *wire.Error) {
 	p.mu.Lock()
-	if !p.closed {
-		err = p.message(msg, now)
+	switch {
+	case p.closed:
+	case p.parse(0, msg):
+		p.apply(1, now)
+	default:
+		err = p.group[0].u.Err()
+		p.malformed(err, msg)
 	}
 	p.report()
 	return err
+}
+
+// atOnce is how many messages are taken apart before their attributes are interned:
+// memory is asked for what that needs of all of them at once.
+const atOnce = 8
+
+// parsed is a message that has been taken apart.
+type parsed struct {
+	u    wire.Update
+	msg  []byte
+	sets sets
+}
+
+// gather takes messages apart, k of them and size octets, up to the first that is
+// not a whole UPDATE; err is that of one that resets the session, the next.
+func (p *Peer) gather(b []byte) (k, size int, err *wire.Error) {
+	for k < atOnce {
+		msg := message(b[size:])
+		if msg == nil {
+			break
+		}
+		if !p.parse(k, msg) {
+			err = p.group[k].u.Err()
+			break
+		}
+		size += len(msg)
+		k++
+	}
+	return k, size, err
+}
+
+// message returns the UPDATE that b begins with, nil where there is none as a
+// whole.
+func message(b []byte) []byte {
+	if len(b) < wire.HeaderLen || wire.MessageType(b[18]) != wire.MsgUpdate {
+		return nil
+	}
+	n := int(binary.BigEndian.Uint16(b[16:]))
+	if n > len(b) || n < wire.HeaderLen {
+		return nil
+	}
+	return b[:n]
+}
+
+// parse takes message k of the group apart; false: it resets the session.
+func (p *Peer) parse(k int, msg []byte) bool {
+	if k == 0 {
+		p.router.reset()
+	}
+	g := &p.group[k]
+	g.msg, g.sets = msg, sets{}
+	if err := g.u.Parse(msg, &p.session); err != nil {
+		if err.Action == wire.SessionReset {
+			return false
+		}
+		if err.Action >= wire.TreatAsWithdraw {
+			return true
+		}
+	}
+	p.router.prepare(&g.u, &g.sets)
+	return true
 }
 
 // report publishes the counts, gives the lock up, and tells of End-of-RIB
@@ -68,32 +134,37 @@ func (p *Peer) Flush() {
 	}
 }
 
-// message takes one UPDATE in.
-func (p *Peer) message(msg []byte, now uint32) *wire.Error {
-	u := &p.update
-	err := u.Parse(msg, &p.session)
-	if err != nil {
-		p.malformed(err, msg)
-		if err.Action == wire.SessionReset {
-			return err
-		}
+// apply takes the first k messages of the group in.
+func (p *Peer) apply(k int, now uint32) {
+	if len(p.router.hashes) > 1 {
+		p.router.attrs.WarmHashes(p.router.hashes)
 	}
+	for i := range k {
+		g := &p.group[i]
+		if err := g.u.Err(); err != nil {
+			p.malformed(err, g.msg)
+		}
+		p.one(g, now)
+	}
+}
+
+// one takes one message in: withdrawals, then announcements.
+func (p *Peer) one(g *parsed, now uint32) {
+	u, w := &g.u, p.router
 	p.n.updates++
-	w := p.router
 	w.Withdraw(u, p.num)
 	if u.HasReachable() {
 		if u.Action() >= wire.TreatAsWithdraw {
 			w.Treat(u, p.num)
 		} else {
 			before := w.Announced
-			w.Announce(u, p.num, now, p.filter)
+			w.announceSets(u, &g.sets, p.num, now, p.filter)
 			p.note(u, w.Announced-before)
 		}
 	}
 	if f, ok := u.EndOfRIB(); ok {
 		p.endOfRIB(f)
 	}
-	return nil
 }
 
 // note sees to it that the families of what u announced are known, and counts
