@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,52 @@ func TestPlanSaysWhatApplyDoes(t *testing.T) {
 	if !plan(&two, &other, nil, nil).Empty() {
 		t.Error("the order of families is a change")
 	}
+}
+
+// TestEveryKeyIsCompared sets one field after the other: none may be missed.
+func TestEveryKeyIsCompared(t *testing.T) {
+	var walk func(v reflect.Value, path string, base, changed *config.Peer)
+	walk = func(v reflect.Value, path string, base, changed *config.Peer) {
+		for i := range v.NumField() {
+			f, name := v.Field(i), path+v.Type().Field(i).Name
+			if name == "Address" || name == "Prefix" {
+				continue // what identifies the peer
+			}
+			old := reflect.ValueOf(f.Interface())
+			switch f.Kind() {
+			case reflect.Struct:
+				if f.Type() != reflect.TypeFor[netip.Addr]() {
+					walk(f, name+".", base, changed)
+					continue
+				}
+				f.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.200")))
+			case reflect.Bool:
+				f.SetBool(!f.Bool())
+			case reflect.String:
+				f.SetString("changed")
+			case reflect.Slice:
+				f.Set(reflect.MakeSlice(f.Type(), 7, 7))
+			case reflect.Map:
+				m := reflect.MakeMap(f.Type())
+				m.SetMapIndex(reflect.New(f.Type().Key()).Elem(), reflect.New(f.Type().Elem()).Elem())
+				f.Set(m)
+			default:
+				if f.CanInt() {
+					f.SetInt(f.Int() + 1)
+				} else {
+					f.SetUint(f.Uint() + 1)
+				}
+			}
+			if keys, _ := differ(base, changed); len(keys) != 1 {
+				t.Errorf("%s: keys %v", name, keys)
+			}
+			f.Set(old)
+		}
+	}
+	base := peerTo(netip.MustParseAddr("192.0.2.1"), 179, 65002, netip.Addr{})
+	changed := base
+	changed.PeerSettings.AS.Numbers = []uint32{65002}
+	walk(reflect.ValueOf(&changed).Elem(), "", &base, &changed)
 }
 
 func TestApplyTouchesOnlyWhatChanged(t *testing.T) {

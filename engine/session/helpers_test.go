@@ -113,6 +113,7 @@ func (s *station) addr() netip.Addr { return s.Addrs()[0].(*net.TCPAddr).AddrPor
 // peer is the configuration of a peer with the defaults.
 func peerTo(addr netip.Addr, port uint16, as uint32, local netip.Addr, change ...func(*config.Peer)) config.Peer {
 	p := config.Peer{Address: addr, PeerSettings: config.Default().PeerDefaults}
+	p.ConnectRetry = 0 // the station's
 	p.Port, p.AS, p.LocalAddress = port, config.ASSet{Numbers: []uint32{as}}, local
 	if port == 0 {
 		p.Port, p.Mode = 179, config.ModePassive
@@ -200,26 +201,6 @@ func dialRaw(t testing.TB, from netip.Addr, to *station) *raw {
 	}
 	t.Cleanup(func() { c.Close() })
 	return &raw{t: t, c: c}
-}
-
-// listenRaw takes one connection on an address.
-func listenRaw(t testing.TB, at netip.Addr) (port uint16, accept func() *raw) {
-	t.Helper()
-	l, err := net.Listen("tcp", netip.AddrPortFrom(at, 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	return l.Addr().(*net.TCPAddr).AddrPort().Port(), func() *raw {
-		t.Helper()
-		l.(*net.TCPListener).SetDeadline(time.Now().Add(10 * time.Second))
-		c, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return &raw{t: t, c: c}
-	}
 }
 
 func (r *raw) write(b []byte) {

@@ -23,8 +23,9 @@ type Options struct {
 	// Restarting is until when OPENs say that this speaker has restarted (RFC
 	// 4724, the R bit); zero: never.
 	Restarting time.Time
-	// ConnectRetry is the time between two calls, 120 s where it is 0. The first
-	// call that fails is repeated sooner, see fsm.
+	// ConnectRetry is the time between two calls of peers that have none
+	// configured, 120 s where it is 0. The first calls that fail are repeated
+	// sooner, see fsm.
 	ConnectRetry time.Duration
 	// MaxPending bounds the accepted connections whose peer is not known to be
 	// one yet: those that have not sent an OPEN. 0: 1,024.

@@ -92,7 +92,10 @@ func (p *peer) machineSettings(cfg *config.Peer) *fsm.Settings {
 	s.Passive = cfg.Mode == config.ModePassive
 	s.Active = cfg.Mode == config.ModeActive
 	s.SendHoldTime = cfg.SendHoldTime
-	s.ConnectRetry = p.m.o.ConnectRetry
+	s.DelayOpen = cfg.DelayOpen
+	if s.ConnectRetry = cfg.ConnectRetry; s.ConnectRetry == 0 {
+		s.ConnectRetry = p.m.o.ConnectRetry
+	}
 	s.ConnectRetryMin = min(s.ConnectRetryMin, s.ConnectRetry)
 	s.IdleHoldMin = idleHold
 	return &s
@@ -170,7 +173,7 @@ func (p *peer) act(h *half, a *fsm.Action, e *fsm.Event, c *conn) {
 		}
 	case fsm.ActStartTimer:
 		d := a.After
-		if a.Timer.Jittered() {
+		if a.Timer.Jittered() && !a.Exact {
 			d = fsm.Jitter(d, rand.Uint32())
 		}
 		h.after[a.Timer] = d
