@@ -10,7 +10,8 @@ type Session struct {
 	// discarded (RFC 7606 7.5, 7.9, 7.10) and confederation segments are
 	// malformed (RFC 5065 5). Recordings leave it false.
 	External bool
-	// Extended: both ends sent the extended message capability (RFC 8654).
+	// Extended: the receiver sent the extended message capability (RFC 8654
+	// section 4), so the peer may send messages of up to 65,535 octets.
 	Extended bool
 	// Recorded: the messages come from a recording, which keeps what a
 	// collector took. An AGGREGATOR of either length is read, and the AS number
