@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"time"
@@ -54,14 +55,55 @@ func (k *memoryKeeper) run() {
 	defer close(k.ended)
 	t := time.NewTicker(memoryEvery)
 	defer t.Stop()
+	var l lull
 	for {
 		select {
 		case <-k.quit:
 			return
 		case <-t.C:
 			k.set()
+			if l.begins(allocated()) {
+				debug.FreeOSMemory()
+			}
 		}
 	}
+}
+
+const (
+	burstBytes = 16 << 20 // allocated on the Go heap: a burst
+	calmBytes  = 1 << 20  // of an interval in which nothing happens
+	calmFor    = 4        // intervals that make a lull
+)
+
+// lull finds the quiet after a burst of allocation. A full table that came in
+// leaves garbage on the Go heap that the collector, which counts allocations,
+// would look at when the next one comes: in a lull it is given back. The heap
+// holds no routes, so that this takes a few milliseconds.
+type lull struct {
+	last, freed uint64 // octets allocated by the last interval, and by the last time that one was found
+	calm        int
+}
+
+// begins says whether a lull has begun, given all that was ever allocated.
+func (l *lull) begins(total uint64) bool {
+	if total-l.last > calmBytes {
+		l.calm = 0
+	} else {
+		l.calm++
+	}
+	l.last = total
+	if l.calm != calmFor || total-l.freed < burstBytes {
+		return false
+	}
+	l.freed = total
+	return true
+}
+
+// allocated is all that was ever allocated on the Go heap, in octets.
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
 }
 
 func (k *memoryKeeper) set() { debug.SetMemoryLimit(heapLimit(k.total, k.slabs())) }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,26 @@ func TestTheHeapGetsWhatTheTablesLeave(t *testing.T) {
 		if got := heapLimit(c.total, c.slabs); got != c.want {
 			t.Errorf("heapLimit(%d, %d) = %d, want %d", c.total, c.slabs, got, c.want)
 		}
+	}
+}
+
+func TestALullComesOnceAfterABurst(t *testing.T) {
+	var l lull
+	var got []int
+	total := uint64(0)
+	for i, grown := range []uint64{
+		0, 0, 0, 0, 0, 0, // nothing happened: nothing to give back
+		64 << 20, 64 << 20, 0, 0, 512, 0, 0, 0, 0, // a burst, then quiet from 8 on
+		2 << 20, 2 << 20, 0, 0, 0, 0, 0, // too little
+		9 << 20, 0, 0, 5 << 20, 0, 0, 0, 0, 0, // enough with what was before, quiet from 26 on
+	} {
+		total += grown
+		if l.begins(total) {
+			got = append(got, i)
+		}
+	}
+	if want := []int{11, 29}; !slices.Equal(got, want) {
+		t.Errorf("lulls at %v, want %v", got, want)
 	}
 }
 
