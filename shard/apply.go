@@ -29,6 +29,7 @@ type change struct {
 
 // apply does the operations of a batch.
 func (s *shard) apply(w []uint32) {
+	s.rec = record{}
 	for len(w) > 0 {
 		h := w[0]
 		n := uint8(h >> opLenShift)
@@ -48,22 +49,57 @@ func (s *shard) apply(w []uint32) {
 			t = rib.TableID(w[0])
 			w = w[1:]
 		}
-		if o := &s.open; o.t == nil || o.t.info.id != t || o.key != k || o.n != n {
-			s.finish()
-			s.openAt(s.table(t), k, n)
-		}
-		if h&opWithdraw == 0 {
+		// An operation on a prefix of which more follow goes by the editor.
+		o := &s.open
+		isOpen := o.t != nil && o.t.info.id == t && o.key == k && o.n == n
+		switch {
+		case h&opWithdraw != 0:
+			peer, id := rib.PeerNum(w[0]), uint32(0)
+			w = w[1:]
+			if h&opPathID != 0 {
+				id = w[0]
+				w = w[1:]
+			}
+			if !isOpen {
+				s.finish()
+				tb := s.table(t)
+				if !follows(w, h, k) && s.unroute(tb, k, n, peer, h&opPathID != 0, id) {
+					continue
+				}
+				s.openAt(tb, k, n)
+			}
+			s.withdraw(peer, h&opPathID != 0, id)
+			continue
+		case h&opSame == 0 && !rib.RecordLast(w):
+			if !isOpen {
+				s.finish()
+				s.openAt(s.table(t), k, n)
+			}
 			w = s.announce(w)
 			continue
+		case h&opSame == 0:
+			s.setRecord(w)
+			w = w[len(s.rec.words):]
 		}
-		peer, id := rib.PeerNum(w[0]), uint32(0)
-		w = w[1:]
-		if h&opPathID != 0 {
-			id = w[0]
-			w = w[1:]
+		if !s.rec.ok {
+			s.stats.late.Add(1)
+			continue
 		}
-		s.withdraw(peer, h&opPathID != 0, id)
+		if !isOpen {
+			s.finish()
+			tb := s.table(t)
+			if !follows(w, h, k) && s.route(tb, k, n) {
+				continue
+			}
+			s.openAt(tb, k, n)
+		}
+		s.put(s.rec.words)
 	}
+}
+
+// follows says whether the next operation may be one on the same prefix.
+func follows(w []uint32, h uint32, k trie.Key) bool {
+	return len(w) > 1 && (w[0]^h)>>opLenShift == 0 && w[1] == uint32(k.Hi>>32)
 }
 
 // openAt takes the block of a prefix into the editor.
@@ -79,7 +115,6 @@ func (s *shard) openAt(tb *table, k trie.Key, n uint8) {
 
 // announce does the records at the front of w up to the last of the operation.
 func (s *shard) announce(w []uint32) []uint32 {
-	fam := s.open.t.info.index
 	for {
 		num := rib.RecordPeer(w)
 		peer := s.r.peers.known.Get(num)
@@ -92,29 +127,37 @@ func (s *shard) announce(w []uint32) []uint32 {
 			}
 			continue
 		}
-		n, res := s.editor.Put(w, s.marked(num, fam))
-		c := change{peer: num, kind: ChangeAnnounce}
-		if res.Added {
-			c.paths = 1
-			if !res.Other {
-				c.prefixes = 1
-			}
-		}
-		filtered, stale := rib.RecordState(w)
-		c.filtered = bit(filtered) - bit(res.Filtered)
-		c.stale = bit(stale) - bit(res.Stale)
-		if s.feed.on {
-			o := &s.open
-			o.records = append(o.records, [6]uint32{})
-			copy(o.records[len(o.records)-1][:], w[:n])
-		}
-		s.open.changes = append(s.open.changes, c)
+		n := s.put(w)
 		last := rib.RecordLast(w)
 		w = w[n:]
 		if last {
 			return w
 		}
 	}
+}
+
+// put announces the path in the record at the front of w for the open prefix,
+// and returns its length.
+func (s *shard) put(w []uint32) (n uint32) {
+	num := rib.RecordPeer(w)
+	n, res := s.editor.Put(w, s.marked(num, s.open.t.info.index))
+	c := change{peer: num, kind: ChangeAnnounce}
+	if res.Added {
+		c.paths = 1
+		if !res.Other {
+			c.prefixes = 1
+		}
+	}
+	filtered, stale := rib.RecordState(w)
+	c.filtered = bit(filtered) - bit(res.Filtered)
+	c.stale = bit(stale) - bit(res.Stale)
+	if s.feed.on {
+		o := &s.open
+		o.records = append(o.records, [6]uint32{})
+		copy(o.records[len(o.records)-1][:], w[:n])
+	}
+	s.open.changes = append(s.open.changes, c)
+	return n
 }
 
 func bit(b bool) int8 {
@@ -223,8 +266,8 @@ func (s *shard) write() bool {
 	switch {
 	case handle == had:
 	case handle == 0:
-		s.unimage(had)
-	case s.deferImage():
+		s.unimage(o.t, o.key, o.n, had)
+	case s.deferImage(o.t, o.key, o.n):
 	case !o.t.image.Insert(o.key, o.n, handle):
 		// The node is this batch's by now: taking the value back needs no
 		// memory.
@@ -249,29 +292,28 @@ func (s *shard) writeGone() bool {
 		return false
 	}
 	if h := e.Handle(); h != 0 {
-		s.unimage(h)
+		s.unimage(o.t, o.key, o.n, h)
 	}
 	e.Retire()
 	s.touch(o.t)
 	return true
 }
 
-// unimage takes the open prefix out of the forwarding image.
-func (s *shard) unimage(handle uint32) {
-	o := &s.open
-	if s.deferImage() {
+// unimage takes a prefix out of the forwarding image.
+func (s *shard) unimage(tb *table, k trie.Key, n uint8, handle uint32) {
+	if s.deferImage(tb, k, n) {
 		s.handles.Retire(handle)
 		return
 	}
-	parent, n := uint32(0), o.n
-	for n > 0 && parent == 0 {
-		v, m := o.t.tree.Match(o.key, n-1)
+	parent, l := uint32(0), n
+	for l > 0 && parent == 0 {
+		v, m := tb.tree.Match(k, l-1)
 		if v == 0 {
 			break
 		}
-		parent, n = s.r.read.Handle(v), m
+		parent, l = s.r.read.Handle(v), m
 	}
-	o.t.image.Delete(o.key, o.n, handle, parent)
+	tb.image.Delete(k, n, handle, parent)
 	s.handles.Retire(handle)
 }
 
@@ -296,7 +338,7 @@ func (s *shard) account() {
 			d.stale += int64(c.stale)
 		}
 		if s.feed.on {
-			s.feed.add(o, i)
+			s.feed.add(c.kind, c.swept, o.t, o.key, o.n, o.records[i][:])
 		}
 	}
 	o.t.paths += paths

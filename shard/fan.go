@@ -13,7 +13,8 @@ const (
 	opPathID    = 1 << 1 // of a withdrawal: its Add-Path id follows
 	opKey2      = 1 << 2 // the key has two words
 	opKey4      = 1 << 3 // the key has four words
-	opTable     = 1 << 4 // a word with the table follows the header
+	opTable     = 1 << 4 // a word with the table follows the key
+	opSame      = 1 << 5 // an announcement of the last record of the batch: none follows
 	opLenShift  = 8
 	opTabShift  = 16
 	maxBatchOps = 4096
@@ -28,7 +29,10 @@ const (
 type batch struct {
 	words []uint32
 	ops   int
+	last  rib.Path // of the last announcement, where single is set
 	then  func(*shard)
+
+	single bool
 }
 
 // Fan sorts the routes of one ingest goroutine into batches, one a shard.
@@ -63,11 +67,13 @@ func (f *Fan) Len() int { return f.ops }
 // Announce adds or replaces the path with p's key at the prefix k/n of a table.
 // p is copied.
 func (f *Fan) Announce(t rib.TableID, k trie.Key, n uint8, p *rib.Path) {
-	i, b := f.begin(t, k, n, 0)
-	if b == nil {
-		return
+	i, b, h := f.begin(t, k, n, 0)
+	if b.single && b.last == *p {
+		b.words[h] |= opSame
+	} else {
+		b.words = rib.AppendRecord(b.words, p, true)
+		b.last, b.single = *p, true
 	}
-	b.words = rib.AppendRecord(b.words, p, true)
 	f.end(i, b)
 }
 
@@ -75,10 +81,8 @@ func (f *Fan) Announce(t rib.TableID, k trie.Key, n uint8, p *rib.Path) {
 // a dump.
 func (f *Fan) Entry(t rib.TableID, k trie.Key, n uint8, paths []rib.Path) {
 	for len(paths) > 0 {
-		i, b := f.begin(t, k, n, 0)
-		if b == nil {
-			return
-		}
+		i, b, _ := f.begin(t, k, n, 0)
+		b.single = false
 		part := paths[:min(len(paths), maxBatchOps)]
 		paths = paths[len(part):]
 		for j := range part {
@@ -94,10 +98,7 @@ func (f *Fan) Withdraw(t rib.TableID, k trie.Key, n uint8, peer rib.PeerNum, pat
 	if hasPathID {
 		op |= opPathID
 	}
-	i, b := f.begin(t, k, n, op)
-	if b == nil {
-		return
-	}
+	i, b, _ := f.begin(t, k, n, op)
 	b.words = append(b.words, uint32(peer))
 	if hasPathID {
 		b.words = append(b.words, pathID)
@@ -105,7 +106,9 @@ func (f *Fan) Withdraw(t rib.TableID, k trie.Key, n uint8, peer rib.PeerNum, pat
 	f.end(i, b)
 }
 
-func (f *Fan) begin(t rib.TableID, k trie.Key, n uint8, op uint32) (int, *batch) {
+// begin writes the header and the key of an operation, and returns the shard, its
+// batch, and where in it the header is.
+func (f *Fan) begin(t rib.TableID, k trie.Key, n uint8, op uint32) (i uint32, b *batch, h int) {
 	if int(t) >= len(f.tables) {
 		f.tables = *f.r.dir.list.Load()
 		if int(t) >= len(f.tables) {
@@ -117,8 +120,8 @@ func (f *Fan) begin(t rib.TableID, k trie.Key, n uint8, op uint32) (int, *batch)
 		panic("BUG: shard: a prefix that is longer than its table's addresses")
 	}
 	k = k.Mask(n)
-	i := f.r.homes.of(info, k, n)
-	b := f.batches[i]
+	i = f.r.homes.of(info, k, n)
+	b = f.batches[i]
 	if b == nil {
 		if f.ops == 0 {
 			f.guard.begin()
@@ -128,6 +131,7 @@ func (f *Fan) begin(t rib.TableID, k trie.Key, n uint8, op uint32) (int, *batch)
 	}
 	op |= uint32(n) << opLenShift
 	w := b.words
+	h = len(w)
 	if t < 1<<16 {
 		op |= uint32(t) << opTabShift
 	} else {
@@ -145,10 +149,10 @@ func (f *Fan) begin(t rib.TableID, k trie.Key, n uint8, op uint32) (int, *batch)
 		w = append(w, uint32(t))
 	}
 	b.words = w
-	return int(i), b
+	return i, b, h
 }
 
-func (f *Fan) end(i int, b *batch) {
+func (f *Fan) end(i uint32, b *batch) {
 	b.ops++
 	f.ops++
 	if b.ops >= maxBatchOps || len(b.words) >= maxBatchWords {
@@ -185,7 +189,7 @@ func (r *RIB) recycle(b *batch) {
 	if cap(b.words) > 2*maxBatchWords {
 		return
 	}
-	b.words, b.ops, b.then = b.words[:0], 0, nil
+	b.words, b.ops, b.then, b.single = b.words[:0], 0, nil, false
 	select {
 	case r.pool <- b:
 	default:

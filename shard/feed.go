@@ -142,21 +142,20 @@ func (f *feedWriter) entry() []uint32 {
 	return w
 }
 
-// add records change number i of the open prefix.
-func (f *feedWriter) add(o *openPrefix, i int) {
-	c := &o.changes[i]
+// add records a change of a path, given as its record.
+func (f *feedWriter) add(kind ChangeKind, swept bool, tb *table, k trie.Key, n uint8, rec []uint32) {
 	w := f.entry()
 	if w == nil {
 		return
 	}
-	w[feedHead] = uint32(c.kind) | uint32(o.n)<<feedLenShift
-	if c.swept {
+	w[feedHead] = uint32(kind) | uint32(n)<<feedLenShift
+	if swept {
 		w[feedHead] |= feedSwept
 	}
-	w[feedTable] = uint32(o.t.info.id)
-	w[feedKey], w[feedKey+1] = uint32(o.key.Hi>>32), uint32(o.key.Hi)
-	w[feedKey+2], w[feedKey+3] = uint32(o.key.Lo>>32), uint32(o.key.Lo)
-	copy(w[feedRec:], o.records[i][:])
+	w[feedTable] = uint32(tb.info.id)
+	w[feedKey], w[feedKey+1] = uint32(k.Hi>>32), uint32(k.Hi)
+	w[feedKey+2], w[feedKey+3] = uint32(k.Lo>>32), uint32(k.Lo)
+	copy(w[feedRec:], rec)
 }
 
 // peerDown records that a peer is gone.

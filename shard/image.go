@@ -21,14 +21,13 @@ const (
 	catchUpSlice = 4096 // prefixes that are done at a time
 )
 
-// deferImage leaves the open prefix to catchUp, in a large batch or where it is
-// left to it already.
-func (s *shard) deferImage() bool {
-	o := &s.open
+// deferImage leaves a prefix to catchUp, in a large batch or where it is left to
+// it already.
+func (s *shard) deferImage(tb *table, k trie.Key, n uint8) bool {
 	if !s.bulk {
-		return o.t.image.Deferred(o.key, o.n)
+		return tb.image.Deferred(k, n)
 	}
-	if !o.t.image.Defer(o.key, o.n) {
+	if !tb.image.Defer(k, n) {
 		return false
 	}
 	if s.behind.IsZero() {

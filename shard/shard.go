@@ -64,20 +64,23 @@ type shard struct {
 	bulk    bool   // the batch in hand is large: see bulkAt
 	active  bool   // the batch has begun
 
-	open   openPrefix
-	local  []localPeer
-	counts []*famDelta // changed since the last publish
-	feed   feedWriter
-	jobs   []*job
-	keys   []jobKey // scratch of a slice of a job
-	since  int      // batches since the last slice
-	paths  [2]rib.Path
-	asked  rib.Path
-	idle   time.Time
-	behind time.Time // when the first of what the images lack was deferred
-	quiet  bool      // no large batch has come for a while: they may catch up
-	stuck  bool      // they can't, for want of memory
-	retry  bool      // memory is waiting to be reclaimed
+	open openPrefix
+	rec  record // of the batch in hand, the last one
+
+	unrouted *famDelta // of the last withdrawal
+	local    []localPeer
+	counts   []*famDelta // changed since the last publish
+	feed     feedWriter
+	jobs     []*job
+	keys     []jobKey // scratch of a slice of a job
+	since    int      // batches since the last slice
+	paths    [2]rib.Path
+	asked    rib.Path
+	idle     time.Time
+	behind   time.Time // when the first of what the images lack was deferred
+	quiet    bool      // no large batch has come for a while: they may catch up
+	stuck    bool      // they can't, for want of memory
+	retry    bool      // memory is waiting to be reclaimed
 }
 
 // table is a shard's part of a table.
