@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,6 +103,8 @@ func TestFailuresAreCountedAndReject(t *testing.T) {
 	a := newAttrs(t)
 	s := compile(t, a, "policies:\n  p:\n    - {if: 'prefix.length == 24', then: next}\n    - if: '10 / med == 1 && prefix.length > 8'\n      then: reject\n    - then: accept\n")
 	f := s.Import("p", external, Checks{})
+	var told []uint64
+	s.Report(func(f Failure) { told = append(told, f.Count) })
 	for _, c := range []struct {
 		set    set
 		prefix string
@@ -118,6 +121,13 @@ func TestFailuresAreCountedAndReject(t *testing.T) {
 	}
 	if f := s.Failures(); len(f) != 1 || f[0].Policy != "p" || f[0].Term != 2 || f[0].Line != 4 || f[0].Last != "division by zero" {
 		t.Errorf("failures: %+v", f)
+	}
+	id := set{path: []uint32{65001}}.id(t, a)
+	for range 500 {
+		judge(t, f, routeOf{prefix: "198.51.100.0/24", attrs: id})
+	}
+	if want := []uint64{1, 10, 100}; !slices.Equal(told, want) {
+		t.Errorf("told of failures %v, want %v", told, want)
 	}
 }
 

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -199,6 +201,40 @@ func TestWithoutPolicyTheDefaultsAreThoseOfRFC8212(t *testing.T) {
 	for name, want := range map[string]rib.FilterReason{AcceptAll: rib.FilterNone, RejectAll: rib.FilterPolicy, "gone": rib.FilterPolicy} {
 		if got, _ := judge(t, s.Export(name, external, nil), at); got.Filtered != want {
 			t.Errorf("export %s: got %v, want %v", name, got.Filtered, want)
+		}
+	}
+}
+
+// TestOnePassFindsWhatManyFind holds the pass over an AS_PATH to wire's
+// functions, on paths of all kinds of segments.
+func TestOnePassFindsWhatManyFind(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 5))
+	for range 20_000 {
+		var v []byte
+		sets := false
+		for range r.IntN(4) {
+			typ, n := wire.SegmentType(1+r.IntN(4)), r.IntN(4)
+			sets = sets || typ == wire.SegSet || typ == wire.SegConfedSet
+			v = append(v, byte(typ), byte(n))
+			for range n {
+				v = binary.BigEndian.AppendUint32(v, uint32(1+r.IntN(5)))
+			}
+		}
+		var own []uint32
+		for as := range uint32(1 + r.IntN(4)) {
+			own = append(own, as+1)
+		}
+		k := newChecker(nil, &external, Checks{LocalAS: own[:r.IntN(len(own)+1)]}, &memoRoom{})
+		var got findings
+		k.lookAtPath(v, &got)
+		want := findings{sets: sets}
+		for _, as := range k.LocalAS {
+			want.own += wire.ASPathContains(v, as)
+		}
+		want.first, want.hasFirst = wire.ASPathNeighbor(v)
+		if got.own != want.own || got.sets != want.sets || got.first != want.first || got.hasFirst != want.hasFirst {
+			t.Fatalf("seed %d: %x, own %v: got %+v, want %+v", seed, v, k.LocalAS, got, want)
 		}
 	}
 }

@@ -43,8 +43,7 @@ type term struct {
 
 	failures atomic.Uint64
 	last     atomic.Pointer[string]
-
-	whole cel.Program // the whole condition, for tests
+	told     func(*term) // of failures 1, 10, 100, ...
 }
 
 // judges says whether a term judges routes of a family. Those that are not plain
@@ -61,14 +60,20 @@ func plain(f wire.Family) bool {
 	return form == wire.FormPrefix || form == wire.FormLabelled
 }
 
-// fail notes that the condition failed.
+// fail notes that the condition, or a change, failed.
 func (t *term) fail(err error) {
-	t.failures.Add(1)
 	text := "failed"
 	if err != nil {
 		text = err.Error()
 	}
 	t.last.Store(&text)
+	n := t.failures.Add(1)
+	for n%10 == 0 {
+		n /= 10
+	}
+	if n == 1 {
+		t.told(t)
+	}
 }
 
 // compiler compiles the conditions of one configuration.
@@ -79,52 +84,74 @@ type compiler struct {
 	problems config.Problems
 }
 
+// newCompiler makes the environment of a configuration's conditions.
+func newCompiler(cfg *config.Config) *compiler {
+	c := &compiler{cfg: cfg, sets: map[string]*prefixSet{}}
+	for name, ranges := range cfg.PrefixSets {
+		c.sets[name] = newPrefixSet(name, ranges)
+	}
+	var err error
+	if c.env, err = newEnv(c.sets, new(pathExprs)); err != nil {
+		panic("BUG: policy: " + err.Error())
+	}
+	return c
+}
+
 // condition compiles the condition of a term.
-func (c *compiler) condition(name string, ct *config.Term, t *term) {
-	path := fmt.Sprintf("policies.%s[%d].if: ", name, t.number-1)
-	where := place{file: c.cfg.File, term: ct}
-	before := len(c.problems)
-	complain := func(line, col int, text string) {
-		l, col := where.at(line, col)
-		c.problems = append(c.problems, config.Problem{File: where.file, Line: l, Col: col,
-			Text: path + text})
-	}
-	parsed, issues := c.env.Parse(ct.If)
-	if err := issues.Err(); err != nil {
-		complainAll(issues, complain)
+func (c *compiler) condition(path string, ct *config.Term, t *term) {
+	complain := c.complainer(path, ct)
+	checked, names := c.check(ct, complain)
+	if checked == nil {
 		return
 	}
-	tree := parsed.NativeRep()
-	rw := &rewriter{fac: ast.NewExprFactory(), cfg: c.cfg, sets: c.sets}
-	rw.report = func(e ast.Expr, format string, args ...any) {
-		loc := tree.SourceInfo().GetStartLocation(e.ID())
-		complain(loc.Line(), loc.Column(), fmt.Sprintf(format, args...))
-	}
-	rw.walk(tree.Expr())
-	if len(c.problems) > before {
-		return
-	}
-	checked, issues := c.env.Check(parsed)
-	if err := issues.Err(); err != nil {
-		complainAll(issues, complain)
-		return
-	}
-	if out := checked.OutputType(); out != cel.BoolType {
-		complain(1, 0, fmt.Sprintf("the condition is of type %s: it has to be true or false", out))
-		return
-	}
-	t.family, t.sets = rw.family, rw.used
-	b := &builder{compiler: c, checked: checked.NativeRep(), native: native{c.sets}}
-	root, err := b.build(checked.NativeRep().Expr())
-	if err == nil {
-		t.whole, err = c.program(checked.NativeRep(), 0)
-	}
+	b := &builder{compiler: c, checked: checked, native: native{c.sets}}
+	root, err := b.build(checked.Expr())
 	if err != nil {
 		complain(1, 0, err.Error())
 		return
 	}
 	root.number(0)
-	t.cond = root
+	t.cond, t.family, t.sets = root, names.family, names.used
+}
+
+// complainer notes complaints of a condition, by line and column of its text.
+func (c *compiler) complainer(path string, ct *config.Term) func(line, col int, text string) {
+	where := place{ct}
+	return func(line, col int, text string) {
+		l, col := where.at(line, col)
+		c.problems = append(c.problems, config.Problem{File: c.cfg.File, Line: l, Col: col, Text: path + text})
+	}
+}
+
+// check parses, rewrites and type-checks a condition. It returns nil where
+// something is wrong.
+func (c *compiler) check(ct *config.Term, complain func(line, col int, text string)) (*ast.AST, *rewriter) {
+	parsed, issues := c.env.Parse(ct.If)
+	if issues.Err() != nil {
+		complainAll(issues, complain)
+		return nil, nil
+	}
+	tree, fine := parsed.NativeRep(), true
+	rw := &rewriter{fac: ast.NewExprFactory(), cfg: c.cfg, sets: c.sets}
+	rw.report = func(e ast.Expr, format string, args ...any) {
+		loc := tree.SourceInfo().GetStartLocation(e.ID())
+		complain(loc.Line(), loc.Column(), fmt.Sprintf(format, args...))
+		fine = false
+	}
+	rw.walk(tree.Expr())
+	if !fine {
+		return nil, nil
+	}
+	checked, issues := c.env.Check(parsed)
+	if issues.Err() != nil {
+		complainAll(issues, complain)
+		return nil, nil
+	}
+	if out := checked.OutputType(); out != cel.BoolType {
+		complain(1, 0, fmt.Sprintf("the condition is of type %s: it has to be true or false", out))
+		return nil, nil
+	}
+	return checked.NativeRep(), rw
 }
 
 // complainAll reports what CEL found.
@@ -173,13 +200,9 @@ func readable(msg string) string {
 	return msg
 }
 
-// program plans an expression; cost 0 is without limit.
-func (c *compiler) program(a *ast.AST, cost uint64) (cel.Program, error) {
-	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if cost > 0 {
-		opts = append(opts, cel.CostLimit(cost), cel.CostTracking(costs{}))
-	}
-	return c.env.PlanProgram(a, opts...)
+// program plans an expression.
+func (c *compiler) program(a *ast.AST) (cel.Program, error) {
+	return c.env.PlanProgram(a, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(costs{}))
 }
 
 // builder makes nodes of a type-checked condition.
@@ -246,7 +269,7 @@ func (b *builder) leaf(e ast.Expr) (*node, error) {
 		return n, nil
 	}
 	part := ast.NewCheckedAST(ast.NewAST(e, b.checked.SourceInfo()), b.checked.TypeMap(), b.checked.ReferenceMap())
-	prog, err := b.program(part, maxCost)
+	prog, err := b.program(part)
 	if err != nil {
 		return nil, err
 	}

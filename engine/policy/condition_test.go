@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"cel.dev/cel-go/cel"
+
 	"ribd/engine/config"
 	"ribd/shard/rib"
 	"ribd/wire"
@@ -45,9 +47,37 @@ func reviewed(t testing.TB, a *rib.Attrs, s set, w where) (*route, routeOf) {
 	return got, r
 }
 
+// judged is a compiled term, and its whole condition as a program of CEL.
+type judged struct {
+	*term
+	whole cel.Program
+}
+
+// bothWays compiles the terms of policy p.
+func bothWays(t testing.TB, a *rib.Attrs, cfg *config.Config) (*Set, []*judged) {
+	t.Helper()
+	s, problems := Compile(cfg, a)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	c := newCompiler(cfg)
+	var out []*judged
+	for i, tm := range s.policies["p"].terms {
+		j := &judged{term: tm}
+		if ct := &cfg.Policies["p"][i]; ct.If != "" {
+			checked, _ := c.check(ct, c.complainer("", ct))
+			var err error
+			j.whole, err = c.env.PlanProgram(checked)
+			check(t, err)
+		}
+		out = append(out, j)
+	}
+	return s, out
+}
+
 // ways judges a condition in each way that there is, and returns what they agree
 // on: CEL alone; the tree, at once; the tree, first without the prefix.
-func ways(t testing.TB, a *rib.Attrs, tm *term, s set, w where) tri {
+func ways(t testing.TB, a *rib.Attrs, tm *judged, s set, w where) tri {
 	t.Helper()
 	r, of := reviewed(t, a, s, w)
 	defer r.release()
@@ -242,8 +272,8 @@ func TestConditions(t *testing.T) {
 		{`dyn(med) && true`, usual, at24, failed},
 		{"prefix.length == 24 &&\n  \"65001:1\" in communities", usual, at24, yes},
 	} {
-		s := compile(t, a, condition(c.cond))
-		if got := ways(t, a, s.policies["p"].terms[0], c.set, c.at); got != c.want {
+		_, terms := bothWays(t, a, parse(t, condition(c.cond)))
+		if got := ways(t, a, terms[0], c.set, c.at); got != c.want {
 			t.Errorf("%s: got %v, want %v", c.cond, got, c.want)
 		}
 	}

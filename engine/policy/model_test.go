@@ -93,7 +93,8 @@ func TestEveryWayToJudgeAConditionAgrees(t *testing.T) {
 	seen := map[tri]int{}
 	for range 400 {
 		cond := randomCondition(r, 3)
-		tm := compile(t, a, condition(cond)).policies["p"].terms[0]
+		_, terms := bothWays(t, a, parse(t, condition(cond)))
+		tm := terms[0]
 		for range 25 {
 			s, w := randomSet(r), randomWhere(r)
 			w.peer, w.from = facts[r.IntN(3)], facts[r.IntN(len(facts))]
@@ -112,7 +113,7 @@ func TestEveryWayToJudgeAConditionAgrees(t *testing.T) {
 // condition by CEL alone, changes on the description of a set.
 type naivePolicy struct {
 	terms config.Policy
-	progs []*term // whose whole is the program
+	progs []*judged
 }
 
 func (n *naivePolicy) judge(t *testing.T, a *rib.Attrs, s set, w where) (set, bool) {
@@ -226,11 +227,8 @@ func TestPoliciesJudgeAsTheNaiveOne(t *testing.T) {
 		}
 		text = strings.Replace(text, "    - if: |-\n        true\n      then: accept\n", "", 1)
 		cfg := parse(t, text)
-		s, problems := Compile(cfg, a)
-		if len(problems) > 0 {
-			t.Fatal(problems, text)
-		}
-		naive := naivePolicy{cfg.Policies["p"], s.policies["p"].terms}
+		s, terms := bothWays(t, a, cfg)
+		naive := naivePolicy{cfg.Policies["p"], terms}
 		type routeCase struct {
 			at    routeOf
 			out   bool

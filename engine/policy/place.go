@@ -8,10 +8,7 @@ import (
 
 // place says where in the file a condition's text lies: in quotes, folded, in a
 // block or plain, with whatever escapes.
-type place struct {
-	file string
-	term *config.Term
-}
+type place struct{ term *config.Term }
 
 // at turns a line from 1 and a column from 0 of the condition's text, as CEL
 // counts them, into a line and column of the file, both from 1.

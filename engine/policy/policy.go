@@ -26,6 +26,7 @@ type Set struct {
 	attrs    *rib.Attrs
 	policies map[string]*policy
 	room     memoRoom
+	report   atomic.Pointer[func(Failure)]
 
 	mu    sync.Mutex
 	cores map[string]weak.Pointer[core]
@@ -35,19 +36,11 @@ type Set struct {
 // with them, and a Set only where nothing is. attrs holds the attribute sets of
 // the routes to be judged; it is nil where a configuration is only checked.
 func Compile(cfg *config.Config, attrs *rib.Attrs) (*Set, config.Problems) {
-	sets := map[string]*prefixSet{}
-	for name, ranges := range cfg.PrefixSets {
-		sets[name] = newPrefixSet(name, ranges)
-	}
-	env, err := newEnv(sets, new(pathExprs))
-	if err != nil {
-		panic("BUG: policy: " + err.Error())
-	}
-	c := &compiler{cfg: cfg, env: env, sets: sets}
+	c := newCompiler(cfg)
 	s := &Set{file: cfg.File, attrs: attrs, policies: map[string]*policy{}, cores: map[string]weak.Pointer[core]{}}
 	s.room.left.Store(memoTotal)
 	for name, terms := range cfg.Policies {
-		s.policies[name] = c.policy(name, terms)
+		s.policies[name] = c.policy(name, terms, s.tell)
 	}
 	if len(c.problems) > 0 {
 		return nil, sortProblems(c.problems)
@@ -55,7 +48,7 @@ func Compile(cfg *config.Config, attrs *rib.Attrs) (*Set, config.Problems) {
 	return s, nil
 }
 
-func (c *compiler) policy(name string, terms config.Policy) *policy {
+func (c *compiler) policy(name string, terms config.Policy, tell func(policy string, t *term)) *policy {
 	p := &policy{name: name}
 	if len(terms) > maxTerms {
 		c.problems = append(c.problems, config.Problem{File: c.cfg.File, Line: terms[maxTerms].Line, Col: 1,
@@ -66,8 +59,9 @@ func (c *compiler) policy(name string, terms config.Policy) *policy {
 	for i := range terms {
 		ct := &terms[i]
 		t := &term{number: i + 1, line: ct.Line, verdict: ct.Verdict, actions: newActions(&ct.Then)}
+		t.told = func(t *term) { tell(name, t) }
 		if ct.If != "" {
-			c.condition(name, ct, t)
+			c.condition(fmt.Sprintf("policies.%s[%d].if: ", name, i), ct, t)
 		}
 		p.terms = append(p.terms, t)
 		if t.cond != nil {
@@ -115,12 +109,8 @@ func (s *Set) Failures() []Failure {
 	var out []Failure
 	for name, p := range s.policies {
 		for _, t := range p.terms {
-			if n := t.failures.Load(); n > 0 {
-				f := Failure{Policy: name, Term: t.number, File: s.file, Line: t.line, Count: n}
-				if last := t.last.Load(); last != nil {
-					f.Last = *last
-				}
-				out = append(out, f)
+			if t.failures.Load() > 0 {
+				out = append(out, s.failure(name, t))
 			}
 		}
 	}
@@ -134,6 +124,21 @@ func (s *Set) Failures() []Failure {
 		return a.Term - b.Term
 	})
 	return out
+}
+
+func (s *Set) failure(policy string, t *term) Failure {
+	return Failure{Policy: policy, Term: t.number, File: s.file, Line: t.line, Count: t.failures.Load(), Last: *t.last.Load()}
+}
+
+// Report has f called at failures 1, 10, 100 and so on of each term, so that a
+// log tells of them and is not flooded. f is called by whoever judges: it is to
+// be quick.
+func (s *Set) Report(f func(Failure)) { s.report.Store(&f) }
+
+func (s *Set) tell(policy string, t *term) {
+	if f := s.report.Load(); f != nil {
+		(*f)(s.failure(policy, t))
+	}
 }
 
 // core returns the core of a policy for a peer, the one that there is for peers

@@ -120,7 +120,8 @@ func FuzzCondition(f *testing.F) {
 		if s == nil || cond == "" {
 			return
 		}
-		tm := s.policies["p"].terms[0]
+		_, terms := bothWays(t, a, cfg)
+		tm := terms[0]
 		ways(t, a, tm, usual, where{prefix: "10.0.0.0/24", pathID: 3})
 		ways(t, a, tm, bare, where{prefix: "198.51.100.0/24"})
 	})
