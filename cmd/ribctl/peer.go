@@ -112,18 +112,18 @@ func (g *peerPage) head() {
 	}
 }
 
-// flaps says how often the session was lost, and of one that is up why the last
-// time, and for how long.
+// flaps says how often the session was lost, and why the last time; of one that
+// is up, for how long, too.
 func (g *peerPage) flaps() {
-	s := "  flaps: " + thousands(g.p.Flaps)
-	for i := len(g.p.History) - 1; i >= 0 && g.p.State == "established"; i-- {
-		if c := &g.p.History[i]; c.From == "established" {
-			s += "; the last one " + g.when(c.At)
-			if g.p.Since != nil {
-				s += ", for " + age(g.p.Since.Sub(c.At).Seconds())
-			}
-			s += ": " + printable(c.Reason)
-			break
+	p := g.p
+	s := "  flaps: " + thousands(p.Flaps)
+	if d := p.LastDown; d != nil {
+		s += "; the last one " + g.when(d.At)
+		if p.State == "established" && p.Since != nil {
+			s += ", for " + age(p.Since.Sub(d.At).Seconds())
+		}
+		if p.Reason == nil || p.State == "established" || *p.Reason != d.Reason {
+			s += ": " + printable(d.Reason)
 		}
 	}
 	g.line("%s", s)

@@ -87,7 +87,11 @@ func peerRow(e *env, p *apiv1.Peer) []string {
 		state = "disabled"
 	}
 	since := "-"
-	if p.Since != nil && p.Source == "bgp" {
+	switch {
+	case p.Source != "bgp":
+	case p.LastDown != nil && p.State != "established": // not since the last call
+		since = ago(e, p.LastDown.At)
+	case p.Since != nil:
 		since = ago(e, *p.Since)
 	}
 	as := "any"

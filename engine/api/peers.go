@@ -147,6 +147,11 @@ func whole(p *apiv1.Peer) {
 	if p.History == nil {
 		p.History = []apiv1.PeerChange{}
 	}
+	for i := len(p.History) - 1; i >= 0 && p.LastDown == nil; i-- {
+		if h := &p.History[i]; h.From == "established" {
+			p.LastDown = &apiv1.PeerDown{At: h.At, Reason: h.Reason}
+		}
+	}
 	if p.Errors != nil && p.Errors.Last != nil {
 		last := *p.Errors.Last
 		last.Text = strings.TrimPrefix(last.Text, "wire: ")

@@ -25,6 +25,7 @@ type Peer struct {
 	Since                *time.Time        `json:"since"`
 	Reason               *string           `json:"reason"` // of the last change of state
 	Flaps                uint64            `json:"flaps"`  // how often it left established
+	LastDown             *PeerDown         `json:"last_down"`
 	NextConnectAt        *time.Time        `json:"next_connect_at"`
 	Import               *string           `json:"import"` // null: none is configured
 	Export               *string           `json:"export"`
@@ -38,6 +39,13 @@ type Peer struct {
 	LastNotification     *PeerNotification `json:"last_notification"`
 	History              []PeerChange      `json:"history"` // oldest first, 64 at most
 	Transport            *PeerTransport    `json:"transport"`
+}
+
+// PeerDown is when and why a session was lost the last time: what a session that
+// is called in vain ever since has pushed out of its history.
+type PeerDown struct {
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
 }
 
 // PeerLocal is our end of a session.
