@@ -210,6 +210,33 @@ func TestARunEndsAtWhatIsNotAnUpdate(t *testing.T) {
 	}
 }
 
+// After Close everything is still there to be called, and does nothing.
+func TestAClosedPeerDoesNothing(t *testing.T) {
+	r, num := open(t, shard.Options{Shards: 1})
+	p := start(t, r, num, Session{Wire: wire.Session{AS4: true}})
+	take(t, p, announcement("10.0.0.0/8"))
+	p.Close()
+	p.Close()
+	p.Start(Session{Filter: everything(rib.FilterPolicy)})
+	take(t, p, announcement("10.1.0.0/16"), update(prefixes("10.0.0.0/8"), nil, nil))
+	if n, err := p.Updates(slices.Concat(announcement("10.2.0.0/16"), wire.AppendKeepalive(nil)), 1); err != nil || n != len(announcement("10.2.0.0/16")) {
+		t.Error(n, err)
+	}
+	if err := p.Update(announcement("10.2.0.0/16"), 1); err != nil {
+		t.Error(err)
+	}
+	p.SetFilter(nil)
+	p.BeginRefresh(wire.IPv4Unicast)
+	p.EndRefresh(wire.IPv4Unicast)
+	p.Retain(wire.AllFamilies(), rib.StaleLLGR)
+	p.LongLived(wire.IPv4Unicast)
+	p.EndRetain(wire.IPv4Unicast)
+	p.Withdraw(wire.IPv4Unicast)
+	if got := prefixesOf(r); !slices.Equal(got, []string{"10.0.0.0/8"}) {
+		t.Errorf("%v is there", got)
+	}
+}
+
 func TestCountersAndEndOfRIB(t *testing.T) {
 	r, num := open(t, shard.Options{Shards: 1})
 	var ended []wire.Family

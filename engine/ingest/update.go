@@ -8,12 +8,17 @@ import (
 
 // Updates takes in the UPDATEs that b begins with, up to the first message that
 // is not there as a whole, or is something else; n octets of b are done with.
-// now is in seconds since 1970.
+// now is in seconds since 1970. After Close they are read and left alone.
 //
 // An error asks for a NOTIFICATION and the end of the session: the message that
 // begins at b[n] is malformed beyond use, and nothing of it was applied.
 func (p *Peer) Updates(b []byte, now uint32) (n int, err *wire.Error) {
 	p.mu.Lock()
+	if p.closed {
+		for m := message(b); m != nil; m = message(b[n:]) {
+			n += len(m)
+		}
+	}
 	for err == nil && !p.closed {
 		var k, size int
 		if k, size, err = p.gather(b[n:]); k == 0 {
