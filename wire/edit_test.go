@@ -306,7 +306,7 @@ func TestAttrEditorAgreesWithANaiveOne(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
 	var e AttrEditor
-	for range 500 {
+	for range 200 {
 		set := randomSet(r)
 		before := slices.Clone(set)
 		n := decodeNaive(set)
