@@ -44,7 +44,7 @@ type checker struct {
 	as       uint32
 	role     config.SessionRole // ours
 	own      [2]uint64          // the first two of LocalAS, or what is no AS number
-	memo     *memo              // of what is changed
+	memo     *memo              // of sets that are changed, and of those whose routes are judged
 }
 
 func newChecker(attrs *rib.Attrs, peer *PeerFacts, c Checks, room *memoRoom) *checker {
@@ -154,6 +154,24 @@ func (k *checker) check(f wire.Family, id rib.AttrID) (rib.AttrID, rib.FilterRea
 		return id, rib.FilterNone
 	}
 	return k.change(canonical, id, addOTC, found.shutdown)
+}
+
+// checkRoute is check for one of the routes of a set: what came of it is
+// remembered.
+func (k *checker) checkRoute(f wire.Family, id rib.AttrID) (rib.AttrID, rib.FilterReason) {
+	generation, key := k.attrs.Generation(), uint64(id)|1<<33
+	if unicast(f) {
+		key |= 1 << 34
+	}
+	if f.Form() == wire.FormRaw {
+		key |= 1 << 35
+	}
+	if o, ok := k.memo.get(generation, key); ok {
+		return outcome(o).id(), rib.FilterReason(outcome(o).term())
+	}
+	changed, why := k.check(f, id)
+	k.memo.put(generation, key, uint64(makeOutcome(accepted, int(why), 0, changed)))
+	return changed, why
 }
 
 // refuse goes through the checks in order; the first that fails is the reason.

@@ -86,7 +86,7 @@ func (f *importFilter) Set(fam wire.Family, from rib.PeerNum, attrs rib.AttrID) 
 
 // Route is of rib.Filter.
 func (f *importFilter) Route(fam wire.Family, rd uint64, k trie.Key, n uint8, p *rib.Path) rib.Verdict {
-	id, why := f.checks.check(fam, p.Attrs)
+	id, why := f.checks.checkRoute(fam, p.Attrs)
 	if why != rib.FilterNone {
 		return rib.Verdict{Attrs: p.Attrs, Filtered: why}
 	}
