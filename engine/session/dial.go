@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 
@@ -13,8 +14,45 @@ import (
 	"ribd/engine/fsm"
 )
 
-// dialTimeout bounds a call; fsm gives one up sooner where it calls again.
-const dialTimeout = time.Minute
+const (
+	// dialTimeout bounds a call; fsm gives one up sooner where it calls again.
+	dialTimeout = 20 * time.Second
+	// maxCalls bounds the calls that are under way: thousands of peers that do
+	// not answer are no storm of goroutines.
+	maxCalls = 256
+)
+
+// caller runs calls, so many at a time, in their order.
+type caller struct {
+	mu      sync.Mutex
+	running int
+	waiting []func()
+}
+
+// call runs f in a goroutine of wg, now or when it is its turn.
+func (c *caller) call(wg *sync.WaitGroup, f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running >= maxCalls {
+		c.waiting = append(c.waiting, f)
+		return
+	}
+	c.running++
+	wg.Go(f)
+}
+
+// done ends a call, and begins the next one.
+func (c *caller) done(wg *sync.WaitGroup) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.waiting) == 0 {
+		c.running--
+		return
+	}
+	next := c.waiting[0]
+	c.waiting = c.waiting[1:]
+	wg.Go(next)
+}
 
 // call makes a connection, in a goroutine that becomes its reader. p.mu is held.
 func (p *peer) call(h *half) {
@@ -22,21 +60,21 @@ func (p *peer) call(h *half) {
 	if p.closed {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithCancel(context.Background())
 	h.dial = cancel
 	cfg, key := p.config.Load(), p.md5
-	p.m.wg.Go(func() {
-		defer cancel()
-		l, err := p.m.dial(ctx, p, cfg, key)
+	p.m.calls.call(&p.m.wg, func() {
+		l, err := p.dialed(ctx, cfg, key)
+		p.m.calls.done(&p.m.wg)
 		p.mu.Lock()
-		if errors.Is(ctx.Err(), context.Canceled) { // hung up
+		if ctx.Err() != nil { // hung up
 			p.mu.Unlock()
 			if l != nil {
 				l.Close()
 			}
 			return
 		}
-		h.dial = nil
+		h.hangUp()
 		if err != nil && h.c == nil {
 			p.event(h, fsm.Event{Kind: fsm.EventTCPFails, Cause: reason(err)}, nil)
 		}
@@ -45,6 +83,19 @@ func (p *peer) call(h *half) {
 			newConn(p, l, false).run(fsm.EventTCPAcked)
 		}
 	})
+}
+
+func (p *peer) dialed(ctx context.Context, cfg *config.Peer, key string) (link, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err // while it waited for its turn
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	l, err := p.m.dial(ctx, p, cfg, key)
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		err = fmt.Errorf("no answer in %v", dialTimeout)
+	}
+	return l, err
 }
 
 // dialTCP calls a peer.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/netip"
@@ -333,4 +334,75 @@ func TestManyPeersAtOnce(t *testing.T) {
 	if bad.Load() > 0 || took > 10*time.Second {
 		t.Errorf("%d failed, it took %v", bad.Load(), took)
 	}
+}
+
+func TestThousandsOfPeersAreNoStorm(t *testing.T) {
+	const peers = 3000
+	a := newStation(t, 65001, loopback().a, nil)
+	a.dial = func(ctx context.Context, _ *peer, _ *config.Peer, _ string) (link, error) { // nobody answers
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	var cfg []config.Peer
+	for i := range peers {
+		cfg = append(cfg, peerTo(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 179, 65002, netip.Addr{}))
+	}
+	before := runtime.NumGoroutine()
+	began := time.Now()
+	a.apply(cfg...)
+	took := time.Since(began)
+	time.Sleep(300 * time.Millisecond)
+	if n := runtime.NumGoroutine() - before; n > maxCalls+50 {
+		t.Errorf("%d goroutines for %d peers", n, peers)
+	}
+	if len(a.Peers()) != peers {
+		t.Errorf("%d peers", len(a.Peers()))
+	}
+	began = time.Now()
+	a.apply()
+	eventually(t, "no call", func() bool { a.calls.mu.Lock(); defer a.calls.mu.Unlock(); return a.calls.running == 0 })
+	t.Logf("%d peers: %v to start, %v to end", peers, took, time.Since(began))
+}
+
+func TestACrossingConnectionDoesNotEndASession(t *testing.T) {
+	n := loopback()
+	a := newStation(t, 65001, n.a, nil)
+	a.apply(peerTo(n.b, 0, 65002, n.a))
+	r := dialRaw(t, n.b, a)
+	r.shake(openOf(65002, 2, graceful(60, true)))
+	s := a.up(n.b)
+	x := dialRaw(t, n.b, a)
+	x.write(wire.AppendOpen(nil, openOf(65002, 2, graceful(60, true))))
+	x.wantNotification(wire.CodeCease, wire.CeaseCollision)
+	if st := a.status(n.b); st.Session != s || st.Flaps != 0 {
+		t.Errorf("flaps %d: %s", st.Flaps, historyText(st))
+	}
+}
+
+func TestARestartedPeerIsBelieved(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bubble) {
+		b.apply(peerTo(farAddr, 0, 65002, netip.Addr{}))
+		x, err := b.find(farAddr.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := openOf(65002, 2, graceful(60, true))
+		p := b.pipe(x)
+		p.open(o)
+		p.c.Write(update(65002, 0, 20))
+		b.wantPaths(t, 20, 0)
+		time.Sleep(time.Minute)
+		q := b.pipe(x) // the first one is half open: it says nothing
+		q.open(o)
+		st := b.status(farAddr)
+		if st.State != fsm.Established || st.Flaps != 1 {
+			t.Errorf("state %s, flaps %d: %s", st.State, st.Flaps, historyText(st))
+		}
+		b.wantPaths(t, 20, 20)
+		<-p.done
+		q.c.Write(update(65002, 0, 5))
+		q.c.Write(endOfRIB())
+		b.wantPaths(t, 5, 0)
+		q.c.Close()
+	})
 }

@@ -64,14 +64,15 @@ func (c *chunks) get() (p *[]byte, have int) {
 	return p, copy(*p, c.rest)
 }
 
-// put gives the buffer back and keeps b, which was not used.
-func (c *chunks) put(p *[]byte, b []byte, full bool) {
+// put gives the buffer back and keeps b, which was not used. large says that a
+// small buffer was full, or would have been.
+func (c *chunks) put(p *[]byte, b []byte, large bool) {
 	if len(b) == 0 && cap(c.rest) > 8192 {
 		c.rest = nil
 	}
 	c.rest = append(c.rest[:0], b...)
 	c.drop(p)
-	c.large = full
+	c.large = large
 }
 
 func (c *chunks) drop(p *[]byte) {

@@ -40,6 +40,7 @@ type Manager struct {
 	wg      sync.WaitGroup // connections and calls
 	pending atomic.Int64   // accepted connections without an OPEN
 	strange limiter        // log lines about strangers
+	calls   caller
 	dial    func(context.Context, *peer, *config.Peer, string) (link, error)
 
 	apply sync.Mutex // one change of configuration at a time

@@ -323,6 +323,12 @@ func failure(k fsm.EventKind) bool {
 	return false
 }
 
+// crossing is how long after a session was established a connection that comes
+// in may be one that crossed with it: it is left to section 6.8. Later it means
+// that the peer has restarted, where it has graceful restart (RFC 4724 section
+// 5), and ends the session.
+const crossing = 10 * time.Second
+
 // connected gives a new connection to the machines. p.mu is held.
 func (p *peer) connected(c *conn, kind fsm.EventKind) {
 	p.conns[c] = struct{}{}
@@ -334,7 +340,12 @@ func (p *peer) connected(c *conn, kind fsm.EventKind) {
 	if p.first.m.State() == fsm.Idle && p.rng.IsValid() {
 		p.event(p.first, fsm.Event{Kind: fsm.EventManualStartPassive}, nil)
 	}
-	p.event(p.first, fsm.Event{Kind: kind}, c)
+	if kind == fsm.EventTCPConfirmed && p.second == nil && p.first.m.State() == fsm.Established && time.Since(p.since) < crossing {
+		p.second = p.newHalf(fsm.NewSecond(p.set))
+		p.event(p.second, fsm.Event{Kind: kind}, c)
+	} else {
+		p.event(p.first, fsm.Event{Kind: kind}, c)
+	}
 	if c.h == nil && !c.over.Load() {
 		c.drop() // nobody wanted it
 	}

@@ -28,7 +28,7 @@ func (l *plainLink) Receive(take func(b []byte) (used int, more bool)) error {
 		}
 		b := (*p)[:have+n]
 		used, more := take(b)
-		l.in.put(p, b[used:], len(b) == len(*p))
+		l.in.put(p, b[used:], len(b) >= readSmall)
 		if !more {
 			return nil
 		}
