@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -42,7 +43,6 @@ type daemon struct {
 	dir  string
 	to   netip.AddrPort
 	log  string
-	http string // ribd's API
 	base float64
 	cpu0 time.Duration
 }
@@ -87,7 +87,7 @@ peers:
 
 // ask gets a shape from ribd's API on its socket.
 func (d *daemon) ask(path string, into any, n *int) (int, error) {
-	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) {
+	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return net.Dial("unix", filepath.Join(d.dir, "http.sock"))
 	}}}
 	resp, err := c.Get("http://ribd" + path)
