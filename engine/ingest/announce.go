@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"bytes"
+
 	"ribd/shard/rib"
 	"ribd/wire"
 )
@@ -10,6 +12,8 @@ import (
 type judge struct {
 	filter rib.Filter
 	family wire.Family
+	set    []byte // as they stand in the message, nil: none has been judged
+	hash   uint64
 	each   bool       // Route has to be asked
 	came   rib.AttrID // the attributes as they came
 	path   rib.Path   // what is announced
@@ -33,6 +37,7 @@ func (w *Router) reset() {
 	}
 	w.short = false
 	w.scratch, w.hashes = w.scratch[:0], w.hashes[:0]
+	w.before, w.judge.set = nil, nil
 }
 
 // prepare finds the sets of a message, which are good until reset.
@@ -40,14 +45,22 @@ func (w *Router) prepare(u *wire.Update, s *sets) {
 	*s = sets{}
 	if u.HasNLRI4() {
 		s.four = w.hold(u.Attributes(w.rest()))
-		s.hash4 = w.attrs.Hash(s.four)
-		w.hashes = append(w.hashes, s.hash4)
+		s.hash4 = w.hash(s.four)
 	}
 	if _, ok := u.ReachFamily(); ok {
 		s.mp = w.hold(u.ReachAttributes(w.rest()))
-		s.hashMP = w.attrs.Hash(s.mp)
-		w.hashes = append(w.hashes, s.hashMP)
+		s.hashMP = w.hash(s.mp)
 	}
+}
+
+// hash returns the hash of a set. Some peers send a message for each route: the
+// sets of those that follow each other are the same then.
+func (w *Router) hash(b []byte) uint64 {
+	if w.before == nil || !bytes.Equal(w.before, b) {
+		w.before, w.beforeHash = b, w.attrs.Hash(b)
+		w.hashes = append(w.hashes, w.beforeHash)
+	}
+	return w.beforeHash
 }
 
 // rest is what is left of scratch.
@@ -76,7 +89,7 @@ func (w *Router) Announce(u *wire.Update, peer rib.PeerNum, now uint32, filter r
 // announceSets is Announce for a message whose sets are known.
 func (w *Router) announceSets(u *wire.Update, s *sets, peer rib.PeerNum, now uint32, filter rib.Filter) {
 	j := &w.judge
-	j.filter, j.path = filter, rib.Path{Peer: peer, Received: now}
+	j.filter, j.path.Peer, j.path.Received = filter, peer, now
 	if s.four != nil {
 		if c := u.NLRI4(); w.set(s.four, s.hash4, wire.IPv4Unicast) {
 			w.Announced += w.announce4(rib.TableIPv4Unicast, c)
@@ -98,10 +111,15 @@ func (w *Router) announceSets(u *wire.Update, s *sets, peer rib.PeerNum, now uin
 // no room for them.
 func (w *Router) set(canonical []byte, hash uint64, f wire.Family) bool {
 	j := &w.judge
+	if j.set != nil && hash == j.hash && f == j.family && bytes.Equal(j.set, canonical) {
+		return true // it is as it was in the message before
+	}
+	j.set = nil
 	id, ok := w.attrs.InternHashed(canonical, hash)
 	if !ok {
 		return false
 	}
+	j.set, j.hash = canonical, hash
 	j.family, j.came, j.each = f, id, false
 	p := &j.path
 	p.Attrs, p.PreAttrs, p.Filtered = id, 0, rib.FilterNone

@@ -42,8 +42,11 @@ func FuzzMessages(f *testing.F) {
 		}
 		p := newPair(t)
 		p.session(in[0])
+		var run []byte
 		for in = in[1:]; len(in) >= 2; {
 			if in[0] >= 0xc0 {
+				p.stream(run)
+				run = run[:0]
 				p.do(in[0]&0x3f|in[0]&0x20<<2, in[1])
 				in = in[2:]
 				continue
@@ -52,9 +55,10 @@ func FuzzMessages(f *testing.F) {
 			msg := append(bytes.Repeat([]byte{255}, 16), 0, 0, byte(wire.MsgUpdate))
 			msg = append(msg, in[2:2+n]...)
 			binary.BigEndian.PutUint16(msg[16:], uint16(len(msg)))
-			p.update(msg)
+			run = append(run, msg...)
 			in = in[2+n:]
 		}
+		p.stream(run)
 		p.compare()
 	})
 }

@@ -21,7 +21,7 @@ type ruled struct{ attrs *rib.Attrs }
 
 // rule is what ruled asks of a set; final is false where the length of the prefix
 // matters too.
-func rule(canonical []byte, n uint8, route bool) (out []byte, why rib.FilterReason, final bool) {
+func rule(f wire.Family, canonical []byte, n uint8, route bool) (out []byte, why rib.FilterReason, final bool) {
 	med := uint32(0)
 	if v, ok := wire.FindAttr(canonical, wire.AttrMED); ok {
 		med = binary.BigEndian.Uint32(v)
@@ -40,6 +40,10 @@ func rule(canonical []byte, n uint8, route bool) (out []byte, why rib.FilterReas
 		case n%4 == 0:
 			return withPref(canonical, 300+uint32(n)), 0, false
 		}
+	case 4:
+		if f == wire.IPv4Multicast || f == wire.IPv6VPN {
+			return canonical, rib.FilterOTC, true
+		}
 	}
 	return canonical, 0, true
 }
@@ -51,12 +55,12 @@ func withPref(canonical []byte, v uint32) []byte {
 	return e.Append(nil)
 }
 
-func (f ruled) verdict(id rib.AttrID, n uint8, route bool) (rib.Verdict, bool) {
+func (f ruled) verdict(fam wire.Family, id rib.AttrID, n uint8, route bool) (rib.Verdict, bool) {
 	b, ok := f.attrs.Bytes(id)
 	if !ok {
 		panic("a set that has no octets is judged")
 	}
-	out, why, final := rule(b, n, route)
+	out, why, final := rule(fam, b, n, route)
 	if out == nil {
 		return rib.Verdict{}, false
 	}
@@ -67,15 +71,15 @@ func (f ruled) verdict(id rib.AttrID, n uint8, route bool) (rib.Verdict, bool) {
 	return rib.Verdict{Attrs: to, Filtered: why}, final
 }
 
-func (f ruled) Set(_ wire.Family, _ rib.PeerNum, id rib.AttrID) (rib.Verdict, bool) {
-	return f.verdict(id, 0, false)
+func (f ruled) Set(fam wire.Family, _ rib.PeerNum, id rib.AttrID) (rib.Verdict, bool) {
+	return f.verdict(fam, id, 0, false)
 }
 
 func (f ruled) Route(fam wire.Family, _ uint64, _ trie.Key, n uint8, p *rib.Path) rib.Verdict {
 	if fam.Form() == wire.FormRaw {
 		n = 32
 	}
-	v, _ := f.verdict(p.Attrs, n, true)
+	v, _ := f.verdict(fam, p.Attrs, n, true)
 	return v
 }
 
@@ -144,7 +148,7 @@ func (m *model) update(msg []byte) bool {
 			m.family(k.family)
 			r := &modelRoute{attrs: attrs, labels: slices.Clone(labels)}
 			if m.ruled {
-				out, why, _ := rule(attrs, n, true)
+				out, why, _ := rule(k.family, attrs, n, true)
 				if r.filtered = why; why == 0 && string(out) != string(attrs) {
 					r.attrs, r.pre = out, attrs
 				}
@@ -395,11 +399,28 @@ func (p *pair) do(op, arg byte) {
 	}
 }
 
-func (p *pair) update(msg []byte) {
+// stream gives both several messages at a time; one that resets the session is
+// passed over.
+func (p *pair) stream(b []byte) {
 	p.t.Helper()
-	err := p.peer.Update(msg, modelNow)
-	if ok := p.model.update(msg); ok != (err == nil) {
-		p.t.Fatalf("%x: %v, the model says %v", msg, err, ok)
+	for len(b) > 0 {
+		n, err := p.peer.Updates(b, modelNow)
+		split(b[:n], func(m []byte) {
+			if !p.model.update(m) {
+				p.t.Fatalf("%x is taken in", m)
+			}
+		})
+		if b = b[n:]; err == nil {
+			break
+		}
+		m := message(b)
+		if m == nil || p.model.update(m) {
+			p.t.Fatalf("%x: %v", m, err)
+		}
+		b = b[len(m):]
+	}
+	if m := message(b); m != nil {
+		p.t.Fatalf("%x is left", m)
 	}
 }
 
@@ -456,13 +477,16 @@ func (w *writer) messages(s *wire.Session) []byte {
 		f = wire.IPv4Unicast
 	}
 	e := wire.NewEncoder(wire.SendOptions{AS4: s.AS4, Extended: s.Extended, AddPath: s.AddPath, MP4: w.IntN(2) == 0})
-	if w.IntN(3) == 0 {
-		e.Withdraw(f)
-	} else if err := e.Announce(f, w.attrs(f)); err != nil {
-		panic(err)
-	}
-	for range 1 + w.IntN(6) {
-		w.route(e, f)
+	attrs := w.attrs(f)
+	for range 1 + w.IntN(2) {
+		if w.IntN(3) == 0 {
+			e.Withdraw(f)
+		} else if err := e.Announce(f, attrs); err != nil {
+			panic(err)
+		}
+		for range 1 + w.IntN(6) {
+			w.route(e, f)
+		}
 	}
 	w.buf = append(w.buf[:0], e.Flush()...)
 	switch w.IntN(12) {
@@ -527,11 +551,16 @@ func TestPeerIsItsModel(t *testing.T) {
 			w := &writer{Rand: rand.New(rand.NewPCG(seed, 4))}
 			p := newPair(t)
 			p.session(byte(w.IntN(64)))
+			var b []byte
 			for step := range steps {
 				if w.IntN(8) == 0 {
 					p.do(byte(w.IntN(256)), byte(w.IntN(256)))
 				} else {
-					split(w.messages(&p.model.s), p.update)
+					b = b[:0]
+					for range 1 + w.IntN(1+2*atOnce) {
+						b = append(b, w.messages(&p.model.s)...)
+					}
+					p.stream(b)
 				}
 				if step%200 == 199 {
 					if p.compare(); t.Failed() {

@@ -44,12 +44,14 @@ func TestRealMessagesAreTheirModel(t *testing.T) {
 		p := newPair(t)
 		p.session(how | how&4<<3) // some with a filter
 		for i, b := range streams {
+			run := []byte{}
 			split(b, func(m []byte) {
 				if wire.MessageType(m[18]) == wire.MsgUpdate {
-					p.update(m)
+					run = append(run, m...)
 					updates++
 				}
 			})
+			p.stream(run)
 			if i%32 == 0 || i == len(streams)-1 {
 				p.compare()
 			}

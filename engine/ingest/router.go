@@ -13,14 +13,16 @@ import (
 type Router struct {
 	RouteCounts
 
-	rib     *shard.RIB
-	attrs   *rib.Attrs
-	fan     *shard.Fan
-	scratch []byte // of sets that prepare built
-	short   bool   // scratch was too small
-	hashes  []uint64
-	judge   judge
-	tables  [tableSlots]tableSlot
+	rib        *shard.RIB
+	attrs      *rib.Attrs
+	fan        *shard.Fan
+	scratch    []byte // of sets that prepare built
+	short      bool   // scratch was too small
+	hashes     []uint64
+	before     []byte // the set before, nil: none
+	beforeHash uint64
+	judge      judge
+	tables     [tableSlots]tableSlot
 }
 
 // RouteCounts counts routes; it only grows.
