@@ -210,6 +210,42 @@ func TestARunEndsAtWhatIsNotAnUpdate(t *testing.T) {
 	}
 }
 
+// byFamily is a Filter that refuses all but one family.
+type byFamily wire.Family
+
+func (f byFamily) Set(fam wire.Family, _ rib.PeerNum, id rib.AttrID) (rib.Verdict, bool) {
+	if fam == wire.Family(f) {
+		return rib.Verdict{Attrs: id}, true
+	}
+	return rib.Verdict{Attrs: id, Filtered: rib.FilterPolicy}, true
+}
+
+func (f byFamily) Route(wire.Family, uint64, trie.Key, uint8, *rib.Path) rib.Verdict {
+	panic("Set is final")
+}
+
+// Messages that follow each other with one set of attributes are judged once for
+// each family.
+func TestEqualSetsOfTwoFamiliesAreJudgedApart(t *testing.T) {
+	r, num := open(t, shard.Options{Shards: 1})
+	p := start(t, r, num, Session{Wire: wire.Session{AS4: true}, Filter: byFamily(wire.IPv4Multicast)})
+	e := wire.NewEncoder(wire.SendOptions{AS4: true})
+	for _, x := range []struct {
+		f wire.Family
+		a uint32
+	}{{wire.IPv4Unicast, 10 << 24}, {wire.IPv4Multicast, 10 << 24}, {wire.IPv4Unicast, 11 << 24}, {wire.IPv4Multicast, 11 << 24}} {
+		if err := e.Announce(x.f, attributes()); err != nil {
+			t.Fatal(err)
+		}
+		e.Route4(x.a, 8, 0)
+	}
+	take(t, p, e.Flush())
+	want := []string{"10.0.0.0/8", "11.0.0.0/8", "10.0.0.0/8 filtered policy", "11.0.0.0/8 filtered policy"}
+	if got := prefixesOf(r); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
 // After Close everything is still there to be called, and does nothing.
 func TestAClosedPeerDoesNothing(t *testing.T) {
 	r, num := open(t, shard.Options{Shards: 1})
