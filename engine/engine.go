@@ -153,6 +153,7 @@ func (e *Engine) startSessions(cfg *config.Config) (err error) {
 		return err
 	}
 	e.bgp = s
+	e.metrics.Register(s.collect)
 	if err = s.begin(); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"ribd/engine/metrics"
 )
 
 func TestMetricsAreTheDocumentedOnes(t *testing.T) {
@@ -18,6 +20,10 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	}
 	_, s, _ := withSessions(t)
 	s.opts.Loads = &fakeLoads{}
+	s.metrics.Register(func(w *metrics.Writer) { // what engine has
+		(&metrics.UpdateGroups{}).Write(w)
+		(&metrics.PolicyFailures{Policy: "p", Term: 1}).Write(w)
+	})
 	s.do("GET", "/api/v1/lookup/10.1.2.3", "")
 	_, body, _ := s.do("GET", "/metrics", "")
 	written := map[string]bool{}
