@@ -238,3 +238,14 @@ func TestOnePassFindsWhatManyFind(t *testing.T) {
 		}
 	}
 }
+
+func TestRolesInConditionsAreThePeers(t *testing.T) {
+	for ours, theirs := range map[config.SessionRole]string{
+		config.RoleNone: "", config.RoleProvider: "customer", config.RoleCustomer: "provider", config.RoleRS: "rs-client",
+		config.RoleRSClient: "rs", config.RolePeer: "peer",
+	} {
+		if got := (&PeerFacts{Role: ours}).text(fieldRole); got != theirs {
+			t.Errorf("ours %v: got %q, want %q", ours, got, theirs)
+		}
+	}
+}

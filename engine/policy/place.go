@@ -83,6 +83,10 @@ func (p place) walk(target int) (line, col int) {
 		s.skip(indent)
 	}
 	for i, v := range []rune(p.term.If) {
+		for style == '"' && s.at(0) == '\\' && s.at(1) == '\n' { // a line's end that is not of the text
+			s.skip(2)
+			s.skip(s.blanks())
+		}
 		if i == target {
 			return s.line, s.col
 		}
@@ -100,14 +104,14 @@ func (s *scan) next(v, style rune, indent int) bool {
 	case style == '\'' && c == '\'' && s.at(1) == '\'':
 		s.skip(2)
 		return v == '\''
-	case style == '"' && c == '\\' && s.at(1) != '\n':
+	case style == '"' && c == '\\':
 		s.skip(escapeLen(s.at(1)))
 		return true
 	case style == '|' && c == '\n':
 		s.skip(1)
 		s.skip(min(indent, s.blanks()))
 		return v == '\n'
-	case c == '\n', (c == ' ' || c == '\t' || c == '\\') && s.folds():
+	case style != '|' && s.at(s.blanks()) == '\n':
 		return s.fold(v)
 	case c == v:
 		s.skip(1)
@@ -129,24 +133,9 @@ func escapeLen(c rune) int {
 	return 2
 }
 
-// folds says whether a line ends here, but for blanks.
-func (s *scan) folds() bool {
-	n := 0
-	if s.at(0) == '\\' {
-		n = 1
-	}
-	for s.at(n) == ' ' || s.at(n) == '\t' {
-		n++
-	}
-	return s.at(n) == '\n'
-}
-
 // fold goes past a line's end: one is a blank, more are line breaks, one less.
 func (s *scan) fold(v rune) bool {
-	for s.at(0) == ' ' || s.at(0) == '\t' || s.at(0) == '\\' {
-		s.skip(1)
-	}
-	s.skip(1)
+	s.skip(s.blanks() + 1)
 	n := s.blanks()
 	if s.at(n) == '\n' { // an empty line: this break is one
 		s.skip(n)

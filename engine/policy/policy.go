@@ -81,18 +81,6 @@ func (c *compiler) policy(name string, terms config.Policy, tell func(policy str
 	return p
 }
 
-// Has says whether there is a policy of a name. "" is the default of RFC 8212.
-func (s *Set) Has(name string) bool {
-	return name == "" || name == AcceptAll || name == RejectAll || s.policies[name] != nil
-}
-
-// UsesRoute says whether a term looks at the prefix or the path id, so that not
-// every verdict is one for all routes of an attribute set.
-func (s *Set) UsesRoute(name string) bool {
-	p := s.policies[name]
-	return p != nil && p.deps&depRoute != 0
-}
-
 // Failure is a term whose condition or changes failed at run time: such routes
 // are rejected.
 type Failure struct {

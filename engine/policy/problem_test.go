@@ -70,9 +70,13 @@ func TestComplaintsPointIntoTheFile(t *testing.T) {
 		"plain":                "policies:\n  p:\n    - if: true && ^foo\n      then: accept\n",
 		"letters of any width": "policies:\n  p:\n    - if: '\"äöü€\" != \"\" && ^foo'\n      then: accept\n",
 		"literal block":        "policies:\n  p:\n    - if: |\n        true &&\n          true &&\n        ^foo\n      then: accept\n",
+		"blanks in a block":    "policies:\n  p:\n    - if: |\n        true &&   \n\n          ^foo\n      then: accept\n",
 		"stripped block":       "policies:\n  p:\n    - if: |-\n        true && ^foo\n      then: accept\n",
 		"folded block":         "policies:\n  p:\n    - if: >\n        true &&\n        true &&\n        ^foo\n      then: accept\n",
 		"folded quotes":        "policies:\n  p:\n    - if: 'true &&\n        true && ^foo'\n      then: accept\n",
+		"folded, empty lines":  "policies:\n  p:\n    - if: >\n        true &&\n\n        true &&\n\n\n        ^foo\n      then: accept\n",
+		"quotes, empty lines":  "policies:\n  p:\n    - if: 'true &&  \n\n\n        ^foo'\n      then: accept\n",
+		"an escaped line end":  "policies:\n  p:\n    - if: \"true && \\\n        ^foo\"\n      then: accept\n",
 		"the second term":      "policies:\n  p:\n    - then: reject\n    - if: 'true && ^foo'\n      then: accept\n",
 		"after a comment":      "# foo\npolicies:\n  p:\n    # foo\n    - if: '^foo' # foo\n      then: accept\n",
 	} {
