@@ -78,6 +78,9 @@ func (s *bgp) shape(st *session.Status) apiv1.Peer {
 	if st.Internal {
 		p.Type = "internal"
 	}
+	if d := &st.LastDown; !d.At.IsZero() {
+		p.LastDown = &apiv1.PeerDown{At: *at(d.At), Reason: d.Reason}
+	}
 	if st.Range.IsValid() {
 		p.DynamicRange = ref(st.Range.String())
 	}

@@ -43,7 +43,9 @@ type peer struct {
 	since         time.Time
 	reason        string
 	flaps         uint64
+	lastDown      LastDown
 	history       history
+	lost          Event // the last change from Established; zero before one
 	sent          *Notification
 	received      *Notification
 	neg           *fsm.Negotiated // of the last session
@@ -297,13 +299,18 @@ func (p *peer) note(e *fsm.Event) {
 	if s == p.state {
 		return
 	}
-	p.history.add(Event{At: now, From: p.state.String(), To: s.String(), Reason: why})
+	change := Event{At: now, From: p.state.String(), To: s.String(), Reason: why}
+	p.history.add(change)
+	if p.state == fsm.Established {
+		p.lost = change
+	}
 	was := p.state
 	p.state, p.since = s, now
 	switch {
 	case s == fsm.Established:
 		p.m.log.Info("session is up", "peer", p.addr, "name", p.config.Load().Name, "as", p.peerAS)
 	case was == fsm.Established:
+		p.lastDown = LastDown{now, why}
 		p.m.log.Warn("session is down", "peer", p.addr, "name", p.config.Load().Name, "as", p.peerAS, "reason", why)
 	default:
 		p.m.log.Debug("session", "peer", p.addr, "from", was.String(), "to", s.String(), "reason", why)

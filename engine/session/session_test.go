@@ -60,8 +60,8 @@ func TestTwoManagersMeet(t *testing.T) {
 			b.up(n.a)
 			// Two calls that cross can cost a session more: RFC 4271 section 6.8 has
 			// each end choose by what it has seen.
-			if st := b.status(n.a); st.Flaps < 1 {
-				t.Errorf("flaps %d, want 1 or more", st.Flaps)
+			if st := b.status(n.a); st.Flaps < 1 || st.LastDown.Reason == "" || st.LastDown.From != "established" {
+				t.Errorf("flaps %d, want 1 or more; down %+v", st.Flaps, st.LastDown)
 			}
 		})
 	}
