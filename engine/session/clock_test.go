@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,7 +198,7 @@ func TestSendHoldTimerEndsASessionThatDoesNotRead(t *testing.T) {
 		if took := time.Since(began); took < 8*time.Minute || took > 8*time.Minute+5*time.Second {
 			t.Errorf("it took %v", took)
 		}
-		if st := b.status(farAddr); st.Reason == "" || st.Flaps != 1 {
+		if st := b.status(farAddr); st.Reason == "" || st.Flaps != 1 || !strings.HasPrefix(st.LastDown.Reason, "send hold timer expired") || st.LastDown.At.IsZero() {
 			t.Errorf("reason %q, flaps %d", st.Reason, st.Flaps)
 		}
 		c.Close()

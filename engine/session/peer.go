@@ -43,7 +43,6 @@ type peer struct {
 	since         time.Time
 	reason        string
 	flaps         uint64
-	lastDown      LastDown
 	history       history
 	lost          Event // the last change from Established; zero before one
 	sent          *Notification
@@ -310,7 +309,6 @@ func (p *peer) note(e *fsm.Event) {
 	case s == fsm.Established:
 		p.m.log.Info("session is up", "peer", p.addr, "name", p.config.Load().Name, "as", p.peerAS)
 	case was == fsm.Established:
-		p.lastDown = LastDown{now, why}
 		p.m.log.Warn("session is down", "peer", p.addr, "name", p.config.Load().Name, "as", p.peerAS, "reason", why)
 	default:
 		p.m.log.Debug("session", "peer", p.addr, "from", was.String(), "to", s.String(), "reason", why)

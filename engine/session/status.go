@@ -37,7 +37,6 @@ type Status struct {
 	Since         time.Time // of State
 	Reason        string    // of State
 	Flaps         uint64    // how often it left Established
-	LastDown      LastDown
 	NextConnectAt time.Time // zero: no call is waited for
 	History       []Event   // oldest first
 	// LastDown is the last change from Established, zero before one: a peer that is
@@ -56,13 +55,6 @@ type Status struct {
 
 	// Session is the established one, nil without one.
 	Session *Session
-}
-
-// LastDown is when and why a session was lost the last time; At is zero where
-// none was.
-type LastDown struct {
-	At     time.Time
-	Reason string
 }
 
 // FamilyStatus is what sessions know of one family of a peer.
@@ -132,7 +124,7 @@ func (p *peer) status() Status {
 	s := Status{
 		ID: rib.PeerID(rib.SourceBGP, "", p.addr, p.peerAS), Num: num, Address: p.addr, Range: p.rng, Config: *cfg, AS: p.peerAS,
 		LocalAS: p.localAS(cfg), LocalRouterID: p.own.Load().id, Internal: p.internal(cfg) || p.peerAS != 0 && p.peerAS == p.localAS(cfg),
-		Enabled: p.enabled, State: p.state, Since: p.since, Reason: p.reason, Flaps: p.flaps, LastDown: p.lastDown, NextConnectAt: p.nextConnect(),
+		Enabled: p.enabled, State: p.state, Since: p.since, Reason: p.reason, Flaps: p.flaps, NextConnectAt: p.nextConnect(),
 		History: p.history.list(), LastDown: p.lost, Negotiated: p.neg, ConnectRetry: p.set.ConnectRetry,
 		Messages: p.count.messages(), Counters: counters, Session: p.current,
 		Transport: Transport{MD5: p.md5 != "", TTLSecurity: cfg.TTLSecurity, BytesIn: p.count.bytesIn.Load(), BytesOut: p.count.bytesOut.Load()},
