@@ -14,6 +14,10 @@
 // something to do, and blocks while a queue is full, so that memory stays flat
 // whatever arrives.
 //
+// A batch of at most 128 operations for a shard that waits for something to do
+// is applied and published by Flush itself, under the shard's lock: nobody is
+// woken, and who follows hears of it sooner.
+//
 // A shard takes batches from its queue. Operations on one prefix that follow
 // each other change its block once. It publishes when its queue is empty or
 // after 8,192 changes: one word, which leads to a run with the version, the

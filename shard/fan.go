@@ -162,12 +162,17 @@ func (f *Fan) end(i uint32, b *batch) {
 	}
 }
 
-// Flush sends what was collected: one batch a shard.
+// Flush sends what was collected: one batch a shard. A small one for a shard
+// that has nothing to do is applied and published before Flush returns. Not to
+// be called under a pin: at the cap of memory it may wait for readers.
 func (f *Fan) Flush() {
 	for i, b := range f.batches {
-		if b != nil {
-			f.batches[i] = nil
-			f.r.enqueue(f.r.shards[i], b)
+		if b == nil {
+			continue
+		}
+		f.batches[i] = nil
+		if s := f.r.shards[i]; !s.visit(b) {
+			f.r.enqueue(s, b)
 		}
 	}
 	f.ops = 0

@@ -102,7 +102,7 @@ func (s *shard) publish() {
 	s.flushCounts()
 	s.reclaim()
 	s.note()
-	if s.version > s.r.o.rebaseVersions {
+	if s.version > s.r.o.rebaseVersions && !s.guest {
 		s.rebase()
 	}
 }
@@ -165,6 +165,9 @@ func (s *shard) wait() {
 	s.stats.stalls.Add(1)
 	select {
 	case <-s.r.stop:
+		if s.guest {
+			panic(stopped{})
+		}
 		runtime.Goexit()
 	case <-time.After(time.Millisecond):
 	}

@@ -88,6 +88,9 @@ func (r *RIB) Close() {
 	r.closed.Do(func() {
 		close(r.stop)
 		r.done.Wait()
+		for _, s := range r.shards {
+			s.mu.Lock() // nobody visits from now on
+		}
 		r.views.closeAll(r)
 		r.feed.closeAll()
 		r.waiters.closeAll()
@@ -158,6 +161,7 @@ func (r *RIB) await(done <-chan struct{}) {
 
 // enqueue waits for room in a shard's queue. What comes after Close is dropped.
 func (r *RIB) enqueue(s *shard, b *batch) {
+	s.queued.Add(1)
 	select {
 	case s.queue <- b:
 	case <-r.stop:

@@ -25,12 +25,16 @@ const (
 )
 
 // shard is one writer: a goroutine, its queue, and its part of every table.
-// Everything but the first fields belongs to the goroutine.
+// Everything but the first fields belongs to who has mu: the goroutine, unless
+// it waits for something to do, or a Fan that flushes a small batch meanwhile.
 type shard struct {
-	r     *RIB
-	id    int
-	queue chan *batch
-	ctl   chan func()
+	r      *RIB
+	id     int
+	queue  chan *batch
+	ctl    chan func()
+	queued atomic.Int32 // batches that are sent and not done
+	mu     sync.Mutex
+	guest  bool // a Fan has mu
 
 	_         [64]byte
 	published atomic.Uint32 // the state that readers load
@@ -115,6 +119,8 @@ func newShard(r *RIB, id int) *shard {
 func (s *shard) run() {
 	timer := time.NewTimer(idleWait)
 	defer timer.Stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for {
 		select {
 		case f := <-s.ctl:
@@ -125,12 +131,16 @@ func (s *shard) run() {
 		select {
 		case b := <-s.queue:
 			s.do(b)
+			s.queued.Add(-1)
 			continue
 		default:
 		}
 		if s.pending > 0 {
 			s.publish()
 			continue
+		}
+		if s.version > s.r.o.rebaseVersions {
+			s.rebase() // a guest has left it to us
 		}
 		if len(s.jobs) > 0 {
 			s.slice()
@@ -147,17 +157,57 @@ func (s *shard) run() {
 			wait = catchUpWait
 		}
 		timer.Reset(wait)
+		s.mu.Unlock()
 		select {
 		case f := <-s.ctl:
+			s.mu.Lock()
 			f()
 		case b := <-s.queue:
+			s.mu.Lock()
 			s.do(b)
+			s.queued.Add(-1)
 		case <-timer.C:
+			s.mu.Lock()
 			s.quiet = true
 			s.compact()
 		case <-s.r.stop:
+			s.mu.Lock()
 			return
 		}
+	}
+}
+
+// guestOps is the operations of a batch that a Fan does by itself where the
+// shard has nothing else to do: waking its goroutine would take longer.
+const guestOps = 128
+
+// stopped is the panic that ends a guest who waits for memory in a RIB that is
+// closed.
+type stopped struct{}
+
+// visit does a small batch at once, on the goroutine of its Fan, and publishes
+// it. false: the batch has to go by the queue, since others are before it or the
+// shard's goroutine is at work.
+func (s *shard) visit(b *batch) bool {
+	if b.ops > guestOps || s.queued.Load() != 0 || !s.mu.TryLock() {
+		return false
+	}
+	// Once more: a batch may have been sent and not be taken yet.
+	if s.queued.Load() != 0 || len(s.jobs) > 0 {
+		s.mu.Unlock()
+		return false
+	}
+	s.guest = true
+	defer s.leave()
+	s.do(b)
+	return true
+}
+
+func (s *shard) leave() {
+	s.guest = false
+	s.mu.Unlock()
+	if e := recover(); e != nil && e != (stopped{}) {
+		panic(e)
 	}
 }
 
