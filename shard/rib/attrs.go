@@ -248,10 +248,21 @@ func summarise(row []uint32, canonical []byte) {
 		neighbor, originAS  uint32
 		origin, flags, size uint32
 	)
-	w := wire.WalkAttributes(canonical)
-	for w.Next() {
-		v := w.Value()
-		switch w.Type() {
+	// wire.WalkAttributes by hand: this is a tenth of what a new set costs.
+	for b := canonical; len(b) >= 3; {
+		n, h := int(b[2]), 3
+		if b[0]&wire.FlagExtended != 0 {
+			if len(b) < 4 {
+				break
+			}
+			n, h = n<<8|int(b[3]), 4
+		}
+		if n > len(b)-h {
+			break
+		}
+		t, v := wire.AttrType(b[1]), b[h:h+n]
+		b = b[h+n:]
+		switch t {
 		case wire.AttrOrigin:
 			if len(v) == 1 {
 				origin = uint32(v[0])

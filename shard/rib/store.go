@@ -28,7 +28,7 @@ const (
 	firstProbes  = 24 // slots asked at the place that XXH64 names
 	secondProbes = 64 // slots asked at the place that the keyed hash names
 	minSlots     = 1 << 10
-	fastSlots    = 1 << 14 // an index of fewer slots grows fourfold
+	fastSlots    = 1 << 13 // where an index of fewer slots grows to
 
 	// maxString is the longest string, so that its run fits an extent.
 	maxString = (slab.ExtentWords - 1) * 4
@@ -369,14 +369,14 @@ func (s *store) growFor(st *stripe, n, local uint32, h uint64, b []byte) bool {
 }
 
 // rehash rebuilds a stripe's index without its gone slots; where a quarter of them
-// is in use it is made larger: fourfold while that is little memory, for a full
-// table comes at once.
+// is in use it is made larger: the first time by as much as the sets of a full table
+// need, which comes at once.
 func (s *store) rehash(st *stripe, n uint32) bool {
 	size := st.index.mask + 1
 	switch {
 	case st.live < size/4:
 	case size < fastSlots:
-		size *= 4
+		size = fastSlots
 	default:
 		size *= 2
 	}
