@@ -45,8 +45,8 @@ type station struct {
 	port uint16
 
 	mu   sync.Mutex
-	ups  []*Session
-	down []*Session
+	ups  int
+	down int
 	refr []wire.Family
 }
 
@@ -72,8 +72,8 @@ func newStation(t testing.TB, as uint32, addr netip.Addr, change func(*Options))
 	r := openRIB(t)
 	s := &station{t: t, rib: r}
 	o := Options{RIB: r, Log: testLog(t, addr.String()), ConnectRetry: 2 * time.Second, Hooks: Hooks{
-		Up:   func(x *Session) { s.mu.Lock(); s.ups = append(s.ups, x); s.mu.Unlock() },
-		Down: func(x *Session) { s.mu.Lock(); s.down = append(s.down, x); s.mu.Unlock() },
+		Up:   func(*Session) { s.mu.Lock(); s.ups++; s.mu.Unlock() },
+		Down: func(*Session) { s.mu.Lock(); s.down++; s.mu.Unlock() },
 		Refresh: func(_ *Session, f wire.Family, _ bool) {
 			s.mu.Lock()
 			s.refr = append(s.refr, f)
