@@ -52,10 +52,15 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 bench: build ## measure, beside the best that others have, in one run
 	$(BIN)/ribbench all --ribd $(BIN)/ribd $(BENCHFLAGS)
 
+.PHONY: bench-bgp
+bench-bgp: build ## measure sessions, beside BIRD 2 in the same run
+	$(BIN)/ribbench bgp --ribd $(BIN)/ribd --baseline bench/baseline/bgp-linux-amd64-2.json
+
 .PHONY: bench-smoke
 bench-smoke: build ## run every benchmark once, to see that it runs
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short -timeout 15m $(PKGS)
 	$(BIN)/ribbench all --smoke --ribd $(BIN)/ribd
+	$(BIN)/ribbench bgp --smoke --ribd $(BIN)/ribd
 
 .PHONY: peers
 peers: ## install the real routers and readers that tests compare with (apt-get, go, pip)

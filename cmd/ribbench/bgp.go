@@ -74,7 +74,7 @@ func (e *env) takeOnce(r *rival, feeds []feed, addPath, withdraw bool) (t taken,
 	if err = sendAll(up, func(i int) []byte { return feeds[i].announce }); err != nil {
 		return t, err
 	}
-	end, err := d.reach(func(n int) bool { return n >= total })
+	end, err := d.reach(func(n int) bool { return n >= total }, up...)
 	if err != nil {
 		return t, err
 	}
@@ -94,7 +94,7 @@ func (e *env) takeOnce(r *rival, feeds []feed, addPath, withdraw bool) (t taken,
 	if err = sendAll(up, func(i int) []byte { return feeds[i].withdraw }); err != nil {
 		return t, err
 	}
-	end, err = d.reach(func(n int) bool { return n == 0 })
+	end, err = d.reach(func(n int) bool { return n == 0 }, up...)
 	t.withdraw = end.Sub(start).Seconds()
 	return t, err
 }
@@ -154,6 +154,10 @@ func (e *env) takeInCase(name string, fs []feed, addPath bool, ratio, octets flo
 	once := func(r *rival, into *[]taken) func() (float64, error) {
 		return func() (float64, error) {
 			t, err := e.takeOnce(r, fs, addPath, withdraw)
+			for again := 0; err != nil && r != ribdRival && again < 3; again++ {
+				e.note("once more, since %v", err) // BIRD 2 refuses an Add-Path feed now and then
+				t, err = e.takeOnce(r, fs, addPath, withdraw)
+			}
 			*into = append(*into, t)
 			return t.rate, err
 		}

@@ -26,7 +26,7 @@ func (e *env) manyOnce(r *rival, f feed, peers int) (seconds, gap float64, err e
 	if err = from.send(f.announce); err != nil {
 		return 0, 0, err
 	}
-	if _, err = d.reach(func(n int) bool { return n >= f.routes }); err != nil {
+	if _, err = d.reach(func(n int) bool { return n >= f.routes }, from); err != nil {
 		return 0, 0, err
 	}
 	time.Sleep(e.span(time.Second))
@@ -128,7 +128,7 @@ func (e *env) flapOnce(r *rival, f feed, flaps int) (ratio float64, err error) {
 			return 0, err
 		}
 		if err = s.send(f.announce); err == nil {
-			_, err = d.reach(func(n int) bool { return n >= f.routes })
+			_, err = d.reach(func(n int) bool { return n >= f.routes }, s)
 		}
 		if err == nil && (i == 0 || i == flaps) {
 			last, err = d.settled(e.span(15 * time.Second))

@@ -28,7 +28,7 @@ func (e *env) sendOnce(r *rival, f feed, sinks int) (s sent, err error) {
 	if err = from.send(f.announce); err != nil {
 		return s, err
 	}
-	if _, err = d.reach(func(n int) bool { return n >= f.routes }); err != nil {
+	if _, err = d.reach(func(n int) bool { return n >= f.routes }, from); err != nil {
 		return s, err
 	}
 	time.Sleep(e.span(2 * time.Second))

@@ -249,10 +249,18 @@ func (d *daemon) resident() (float64, error) {
 	return 0, fmt.Errorf("no VmRSS of %s", d.name)
 }
 
-// reach waits until the daemon has n paths, and returns when that was seen.
-// Between two questions it waits longer the more a question costs.
-func (d *daemon) reach(ok func(n int) bool) (time.Time, error) {
+// reach waits until the daemon has n paths, and returns when that was seen, or
+// an error when one of the sessions ends. Between two questions it waits longer
+// the more a question costs.
+func (d *daemon) reach(ok func(n int) bool, up ...*speaker) (time.Time, error) {
 	for end := time.Now().Add(speakerLimit); time.Now().Before(end); {
+		for _, s := range up {
+			select {
+			case <-s.done:
+				return time.Now(), s.ended()
+			default:
+			}
+		}
 		asked := time.Now()
 		n, err := d.count(d)
 		if err != nil {

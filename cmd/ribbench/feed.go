@@ -12,6 +12,7 @@ import (
 type feed struct {
 	as       uint32
 	from     netip.Addr
+	longer   int // times that its AS path is longer than the table has it
 	announce []byte
 	withdraw []byte
 	routes   int
@@ -57,6 +58,9 @@ func (s *feed) reencode(messages []byte, pathID uint32, addPath bool) error {
 		b = b[n:]
 		edit.Start(u.Attributes(scratch[:0]))
 		edit.RemoveCommunities(wellKnown)
+		if s.longer > 0 {
+			edit.Prepend(s.as, s.longer)
+		}
 		attrs = edit.Append(attrs[:0])
 		if v, ok := wire.FindAttr(attrs, wire.AttrNextHop); ok {
 			copy(v, hop[:])
@@ -79,15 +83,21 @@ func (s *feed) reencode(messages []byte, pathID uint32, addPath bool) error {
 func feeds(t *tablegen.Table, n int) ([]feed, error) {
 	out := make([]feed, n)
 	for i := range out {
-		s := &out[i]
-		s.as, s.from = t.Peers()[i].AS, feederAddr(i)
-		m, _ := t.Transfer(i)
-		if err := s.reencode(m, 0, false); err != nil {
+		var err error
+		if out[i], err = oneFeed(t, i, 0); err != nil {
 			return nil, err
 		}
-		s.messages = countMessages(s.announce)
 	}
 	return out, nil
+}
+
+// oneFeed is the table of peer i; longer makes every path of it worse.
+func oneFeed(t *tablegen.Table, i, longer int) (feed, error) {
+	s := feed{as: t.Peers()[i].AS, from: feederAddr(i), longer: longer}
+	m, _ := t.Transfer(i)
+	err := s.reencode(m, 0, false)
+	s.messages = countMessages(s.announce)
+	return s, err
 }
 
 // addPathFeed is the tables of n peers as paths of one feeder.
