@@ -59,7 +59,7 @@ func newBGP(r *shard.RIB, log *slog.Logger, cfg *config.Config, st *store.Store)
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	s.set = set
+	s.use(set)
 	o := session.Options{
 		RIB: r, Log: log,
 		Hooks: session.Hooks{Import: s.importOf, Up: s.up, Down: s.down, Refresh: s.refresh, Gone: s.gone},
@@ -72,6 +72,15 @@ func newBGP(r *shard.RIB, log *slog.Logger, cfg *config.Config, st *store.Store)
 	s.out = adjout.New(adjout.Options{RIB: r, Log: log, Hold: restart > 0})
 	s.sessions = session.New(o)
 	return s, nil
+}
+
+// use makes a set of policies the one that counts. What goes wrong in a
+// condition while it is judged is logged.
+func (s *bgp) use(set *policy.Set) {
+	set.Report(func(f policy.Failure) {
+		s.log.Warn("policy condition failed: the route is rejected", "policy", f.Policy, "term", f.Term, "line", f.Line, "times", f.Count, "why", f.Last)
+	})
+	s.set = set
 }
 
 // begin opens the listeners and starts the sessions.

@@ -140,7 +140,8 @@ func (s *bgp) apply(next *config.Config, added []addedPeer) error {
 	s.own.read()
 	s.mu.Lock()
 	before, beforeSet := s.cfg, s.set
-	s.cfg, s.set = whole, set
+	s.cfg = whole
+	s.use(set)
 	s.mu.Unlock()
 	if _, err = s.sessions.Apply(session.SettingsOf(whole)); err != nil {
 		s.mu.Lock()
