@@ -15,17 +15,17 @@ import (
 const benchPolicy = "prefix_sets:\n  bogons: [\"0.0.0.0/8{8,32}\", \"10.0.0.0/8{8,32}\", \"100.64.0.0/10{10,32}\", \"127.0.0.0/8{8,32}\", \"169.254.0.0/16{16,32}\",\n" +
 	"    \"172.16.0.0/12{12,32}\", \"192.0.2.0/24{24,32}\", \"192.168.0.0/16{16,32}\", \"198.18.0.0/15{15,32}\", \"224.0.0.0/3{3,32}\"]\n" +
 	"policies:\n  attributes:\n" +
-	"    - {if: 'as_path.length > 50 || as_path.contains(64496) || as_path.matches(\"_(174|3356)_174_\")', then: reject}\n" +
+	"    - {if: 'as_path.length > 50 || as_path.contains(64666) || as_path.matches(\"_(174|3356)_174_\")', then: reject}\n" +
 	"    - {if: '\"65001:666\" in communities', then: {set: {local_pref: 50}, next: true}}\n" +
 	"    - {if: 'as_path.origin == 15169 && origin == \"igp\"', then: {accept: true, set: {local_pref: 150}}}\n" +
 	"    - then: accept\n" +
 	"  prefixes:\n    - {if: 'prefix.length > 24 || prefix in prefix_set(\"bogons\")', then: reject}\n" +
-	"    - {if: 'as_path.length > 50 || as_path.contains(64496)', then: reject}\n" +
+	"    - {if: 'as_path.length > 50 || as_path.contains(64666)', then: reject}\n" +
 	"    - {if: '\"65001:666\" in communities', then: {set: {local_pref: 50}, next: true}}\n" +
 	"    - then: accept\n" +
 	"  length:\n    - {if: 'prefix.length <= 24', then: accept}\n" +
 	"  mixed:\n    - {if: '\"65001:*\" in communities && prefix.length == 24 || as_path.length > 3 && prefix in \"10.0.0.0/8\"', then: reject}\n    - then: accept\n" +
-	"  cel:\n    - {if: 'prefix.address.endsWith(\".0\") && as_path.exists(n, n == 64496 + prefix.length)', then: reject}\n    - then: accept\n" +
+	"  cel:\n    - {if: 'prefix.address.endsWith(\".0\") && as_path.exists(n, n == 64666 + prefix.length)', then: reject}\n    - then: accept\n" +
 	"  change:\n    - then: {accept: true, set: {local_pref: 150}, add_communities: [\"64512:1\"], prepend: {as: 64512, times: 2}}\n"
 
 // benchRoutes are sets and prefixes as a table has them.

@@ -44,7 +44,8 @@ type checker struct {
 	as       uint32
 	role     config.SessionRole // ours
 	own      [2]uint64          // the first two of LocalAS, or what is no AS number
-	memo     *memo              // of sets that are changed, and of those whose routes are judged
+	near     memo               // of sets whose routes are judged
+	far      *memo              // of sets that are changed
 }
 
 func newChecker(attrs *rib.Attrs, peer *PeerFacts, c Checks, room *memoRoom) *checker {
@@ -52,7 +53,7 @@ func newChecker(attrs *rib.Attrs, peer *PeerFacts, c Checks, room *memoRoom) *ch
 	if peer.Role == config.RoleRSClient {
 		c.EnforceFirstAS = false
 	}
-	k := &checker{Checks: c, attrs: attrs, external: !peer.Internal, as: peer.ASN, memo: newMemo(room)}
+	k := &checker{Checks: c, attrs: attrs, external: !peer.Internal, as: peer.ASN, far: newFar(room)}
 	for i := range k.own {
 		k.own[i] = 1 << 32
 		if i < len(c.LocalAS) {
@@ -166,11 +167,11 @@ func (k *checker) checkRoute(f wire.Family, id rib.AttrID) (rib.AttrID, rib.Filt
 	if f.Form() == wire.FormRaw {
 		key |= 1 << 35
 	}
-	if o, ok := k.memo.get(generation, key); ok {
+	if o, ok := k.near.get(generation, key); ok {
 		return outcome(o).id(), rib.FilterReason(outcome(o).term())
 	}
 	changed, why := k.check(f, id)
-	k.memo.put(generation, key, uint64(makeOutcome(accepted, int(why), 0, changed)))
+	k.near.put(generation, key, uint64(makeOutcome(accepted, int(why), 0, changed)))
 	return changed, why
 }
 
@@ -236,7 +237,7 @@ func (k *checker) change(canonical []byte, id rib.AttrID, addOTC, shutdown bool)
 	if addOTC {
 		key |= 1 << 32
 	}
-	if o, ok := k.memo.get(generation, key); ok {
+	if o, ok := k.far.get(generation, key); ok {
 		return outcome(o).id(), rib.FilterNone
 	}
 	r := getRoute(k.attrs, nobody, nobody, 0)
@@ -254,6 +255,6 @@ func (k *checker) change(canonical []byte, id rib.AttrID, addOTC, shutdown bool)
 	if err != nil {
 		return id, rib.FilterPolicy // no room: better refused than leaked
 	}
-	k.memo.put(generation, key, uint64(makeOutcome(accepted, 0, 0, changed)))
+	k.far.put(generation, key, uint64(makeOutcome(accepted, 0, 0, changed)))
 	return changed, rib.FilterNone
 }

@@ -26,6 +26,7 @@ type policy struct {
 	digest [32]byte
 
 	deps       deps
+	costly     bool // a set is judged by CEL, by text, or changed
 	usesFamily bool // a term names family
 	usesFrom   bool
 	peer, from uint16 // fields that terms look at
@@ -265,9 +266,10 @@ func (b *builder) leaf(e ast.Expr) (*node, error) {
 			n.from |= 1 << fieldSource
 		}
 	}))
-	if n.leaf = b.native.leaf(e); n.leaf != nil {
+	if n.leaf, n.slow = b.native.leaf(e); n.leaf != nil {
 		return n, nil
 	}
+	n.slow = true
 	part := ast.NewCheckedAST(ast.NewAST(e, b.checked.SourceInfo()), b.checked.TypeMap(), b.checked.ReferenceMap())
 	prog, err := b.program(part)
 	if err != nil {

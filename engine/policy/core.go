@@ -17,7 +17,7 @@ type core struct {
 	peer  *PeerFacts
 	// from returns whose a route is; nil where all are peer's (import).
 	from    func(rib.PeerNum) *PeerFacts
-	memo    *memo
+	far     *memo // nil: nothing costs enough
 	classes classes
 }
 
@@ -53,11 +53,40 @@ type context struct {
 	generation uint64
 	bits       uint64 // of the key: class 14, family 6
 	keep       bool   // outcomes may be kept
+	near       *memo
+}
+
+// recall returns what is remembered under a key, and notes it nearby.
+func (c *core) recall(x *context, key uint64) (outcome, bool) {
+	if !x.keep {
+		return 0, false
+	}
+	if o, ok := x.near.get(x.generation, key); ok {
+		return outcome(o), true
+	}
+	if c.far != nil {
+		if o, ok := c.far.get(x.generation, key); ok {
+			x.near.put(x.generation, key, o)
+			return outcome(o), true
+		}
+	}
+	return 0, false
+}
+
+// remember keeps what was found out, far as well where it was costly.
+func (c *core) remember(x *context, key uint64, o outcome, costly bool) {
+	if !x.keep {
+		return
+	}
+	x.near.put(x.generation, key, uint64(o))
+	if costly && c.far != nil {
+		c.far.put(x.generation, key, uint64(o))
+	}
 }
 
 // contextOf returns the context of a family and source.
-func (c *core) contextOf(f wire.Family, from *PeerFacts) context {
-	x := context{generation: c.attrs.Generation(), keep: true}
+func (c *core) contextOf(f wire.Family, from *PeerFacts, near *memo) context {
+	x := context{generation: c.attrs.Generation(), keep: true, near: near}
 	family := uint64(1)
 	switch {
 	case c.usesFamily:
@@ -132,16 +161,18 @@ func (c *core) source(n rib.PeerNum) *PeerFacts {
 }
 
 // set judges what holds for all routes of a set.
-func (c *core) set(f wire.Family, n rib.PeerNum, id rib.AttrID) (rib.Verdict, bool) {
+func (c *core) set(near *memo, f wire.Family, n rib.PeerNum, id rib.AttrID) (rib.Verdict, bool) {
 	from := c.source(n)
-	x := c.contextOf(f, from)
-	o, ok := c.memo.get(x.generation, x.key(id, 0, false))
+	x := c.contextOf(f, from, near)
+	key := x.key(id, 0, false)
+	o, ok := c.recall(&x, key)
 	if !ok {
 		r := getRoute(c.attrs, c.peer, from, f)
-		o = uint64(c.run(r, &x, 0, id))
+		o = c.judge(r, &x, 0, id)
+		c.remember(&x, key, o, r.costly)
 		r.release()
 	}
-	return outcome(o).verdict(id)
+	return o.verdict(id)
 }
 
 // verdict is what an outcome says of routes that came with a set.
@@ -158,23 +189,20 @@ func (o outcome) verdict(id rib.AttrID) (v rib.Verdict, final bool) {
 // run judges a set from a term on, by what is remembered where it can.
 func (c *core) run(r *route, x *context, start int, id rib.AttrID) outcome {
 	key := x.key(id, start, false)
-	if x.keep {
-		if o, ok := c.memo.get(x.generation, key); ok {
-			return outcome(o)
-		}
+	if o, ok := c.recall(x, key); ok {
+		return o
 	}
 	had := r.hasRoute
 	r.hasRoute = false
 	o := c.judge(r, x, start, id)
 	r.hasRoute = had
-	if x.keep {
-		c.memo.put(x.generation, key, uint64(o))
-	}
+	c.remember(x, key, o, r.costly)
 	return o
 }
 
 // judge is run without a memo for where it ends.
 func (c *core) judge(r *route, x *context, start int, id rib.AttrID) outcome {
+	r.costly = false
 	for i := start; i < len(c.terms); i++ {
 		t := c.terms[i]
 		if !t.judges(r.family) {
@@ -214,35 +242,25 @@ func (c *core) act(r *route, x *context, i int, id rib.AttrID) (_ rib.AttrID, ok
 		return id, true
 	}
 	key := x.key(id, i, true)
-	if x.keep {
-		if o, ok := c.memo.get(x.generation, key); ok {
-			return outcome(o).id(), outcome(o).kind() == accepted
-		}
+	if o, ok := c.recall(x, key); ok {
+		return o.id(), o.kind() == accepted
 	}
 	r.setAttrs(id)
+	r.costly = true
 	kind := accepted
 	changed, err := t.actions.apply(r)
 	if err != nil {
 		t.fail(err)
 		kind, changed = rejected, id
 	}
-	if x.keep {
-		c.memo.put(x.generation, key, uint64(makeOutcome(kind, i, 0, changed)))
-	}
+	c.remember(x, key, makeOutcome(kind, i, 0, changed), true)
 	return changed, kind == accepted
 }
 
 // route judges one route.
-func (c *core) route(f wire.Family, k trie.Key, n uint8, p *rib.Path) rib.Verdict {
+func (c *core) route(near *memo, f wire.Family, k trie.Key, n uint8, p *rib.Path) rib.Verdict {
 	from := c.source(p.Peer)
-	x := c.contextOf(f, from)
-	if x.keep {
-		if o, ok := c.memo.get(x.generation, x.key(p.Attrs, 0, false)); ok {
-			if v, final := outcome(o).verdict(p.Attrs); final {
-				return v
-			}
-		}
-	}
+	x := c.contextOf(f, from, near)
 	r := getRoute(c.attrs, c.peer, from, f)
 	defer r.release()
 	r.setRoute(k, n, p)

@@ -53,6 +53,7 @@ func (s *Set) fixedFor(name string, internal bool) (fixed, bool) {
 type importFilter struct {
 	checks *checker
 	core   *core // nil: fixed
+	near   memo
 	fixed  fixed
 }
 
@@ -76,7 +77,7 @@ func (f *importFilter) Set(fam wire.Family, from rib.PeerNum, attrs rib.AttrID) 
 	}
 	v, final := rib.Verdict{Attrs: id, Filtered: f.fixed.reason}, true
 	if f.core != nil {
-		v, final = f.core.set(fam, from, id)
+		v, final = f.core.set(&f.near, fam, from, id)
 	}
 	if v.Filtered != rib.FilterNone {
 		v.Attrs = attrs
@@ -98,7 +99,7 @@ func (f *importFilter) Route(fam wire.Family, rd uint64, k trie.Key, n uint8, p 
 	}
 	q := *p
 	q.Attrs = id
-	v := f.core.route(fam, k, n, &q)
+	v := f.core.route(&f.near, fam, k, n, &q)
 	if v.Filtered != rib.FilterNone {
 		v.Attrs = p.Attrs
 	}
@@ -108,6 +109,7 @@ func (f *importFilter) Route(fam wire.Family, rd uint64, k trie.Key, n uint8, p 
 // exportFilter judges what one kind of peer is sent.
 type exportFilter struct {
 	core *core
+	near memo
 	key  string
 }
 
@@ -123,17 +125,17 @@ func (s *Set) Export(name string, to PeerFacts, from func(rib.PeerNum) *PeerFact
 		from = func(rib.PeerNum) *PeerFacts { return nil }
 	}
 	c, key := s.core(s.policies[name], &to, from)
-	return &exportFilter{c, key}
+	return &exportFilter{core: c, key: key}
 }
 
 // Set is of rib.Filter.
 func (f *exportFilter) Set(fam wire.Family, from rib.PeerNum, attrs rib.AttrID) (rib.Verdict, bool) {
-	return f.core.set(fam, from, attrs)
+	return f.core.set(&f.near, fam, from, attrs)
 }
 
 // Route is of rib.Filter.
 func (f *exportFilter) Route(fam wire.Family, _ uint64, k trie.Key, n uint8, p *rib.Path) rib.Verdict {
-	return f.core.route(fam, k, n, p)
+	return f.core.route(&f.near, fam, k, n, p)
 }
 
 // Key is of Export.

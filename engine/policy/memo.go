@@ -12,10 +12,14 @@ import (
 // It holds what was found out in one generation of rib.Attrs, and forgets all
 // of it in the next. A new entry takes the place of another; where that happens
 // often the table grows, within what all memos of a Set may have.
+//
+// A near memo is small and does not grow: it lies in the cache, and has what was
+// found out about the sets of the last UPDATEs. A far one is for what costs more
+// to find out than memory that is not in the cache.
 type memo struct {
 	table atomic.Pointer[memoTable]
 	grow  sync.Mutex
-	room  *memoRoom
+	room  *memoRoom     // nil: it is near
 	held  *atomic.Int64 // slots
 }
 
@@ -35,15 +39,17 @@ const memoWays = 4
 // memoRoom is how many slots the memos of a Set may have together.
 type memoRoom struct{ left atomic.Int64 }
 
-// Sizes of tables, in slots of 16 octets: each from 4 KiB to 4 MiB, all of a Set
-// together 64 MiB and the least size of each.
+// Sizes of tables, in slots of 16 octets: near 1 KiB, far from 4 KiB to 4 MiB,
+// all far ones of a Set together 64 MiB and the least size of each.
 const (
+	memoNear  = 1 << 6
 	memoLeast = 1 << 8
 	memoMost  = 1 << 18
 	memoTotal = 1 << 22
 )
 
-func newMemo(room *memoRoom) *memo {
+// newFar makes a memo that grows.
+func newFar(room *memoRoom) *memo {
 	return &memo{room: room, held: new(atomic.Int64)}
 }
 
@@ -81,12 +87,12 @@ func (m *memo) get(generation, key uint64) (data uint64, ok bool) {
 // put stores what was found out in a generation.
 func (m *memo) put(generation, key, data uint64) {
 	t := m.table.Load()
-	if t == nil || t.generation != generation || t.clashes.Load() > int64(t.slots()/8) {
+	if t == nil || t.generation != generation || m.room != nil && t.clashes.Load() > int64(t.slots()/8) {
 		if t = m.renew(generation, t); t == nil {
 			return
 		}
 	}
-	if t.set(key, data) {
+	if t.set(key, data) && m.room != nil {
 		t.clashes.Add(1)
 	}
 }
@@ -127,6 +133,9 @@ func (m *memo) renew(generation uint64, was *memoTable) *memoTable {
 		return t
 	}
 	size := memoLeast
+	if m.room == nil {
+		size = memoNear
+	}
 	if t != nil {
 		if t.generation > generation {
 			return nil
@@ -169,3 +178,6 @@ func (r *memoRoom) take(n int64) bool {
 	}
 	return true
 }
+
+// giveBack is called at the end of who held slots.
+func (r *memoRoom) giveBack(held *atomic.Int64) { r.left.Add(held.Load()) }

@@ -17,7 +17,7 @@ import (
 func TestAMemoNeverAnswersForAnotherKey(t *testing.T) {
 	room := &memoRoom{}
 	room.left.Store(memoTotal)
-	m := newMemo(room)
+	m := newFar(room)
 	// Small numbers, as ids are, so that halves of entries are alike.
 	data := func(generation, key uint64) uint64 { return key ^ generation<<20 ^ 0x5555 | 1<<62 }
 	var wg sync.WaitGroup
@@ -46,7 +46,7 @@ func TestAMemoNeverAnswersForAnotherKey(t *testing.T) {
 func TestAMemoGrowsWithinItsRoom(t *testing.T) {
 	room := &memoRoom{}
 	room.left.Store(3 * memoLeast)
-	m := newMemo(room)
+	m := newFar(room)
 	for key := range uint64(100_000) {
 		m.put(1, key, key|1<<62)
 	}
@@ -96,7 +96,7 @@ func TestWhatIsRememberedEndsWithItsSet(t *testing.T) {
 // TestFiltersThatAreTheSameShareWhatTheyRemember and give it back at their end.
 func TestFiltersThatAreTheSameShareWhatTheyRemember(t *testing.T) {
 	a := newAttrs(t)
-	s := compile(t, a, "policies:\n  p:\n    - {if: 'peer.asn > 65000 && med == 5', then: accept}\n    - {if: 'peer.name in [\"x\"] && prefix.length > med', then: accept}\n")
+	s := compile(t, a, "policies:\n  p:\n    - {if: 'peer.asn > 65000 && as_path.all(n, n > 70000)', then: accept}\n    - {if: 'peer.name in [\"x\"] && prefix.length > med', then: {set: {med: 1}}}\n    - then: {accept: true, set: {med: 2}}\n")
 	peer := func(asn uint32, name string) PeerFacts { p := external; p.ASN, p.Name = asn, name; return p }
 	cores := map[*core]bool{}
 	var filters []rib.Filter
@@ -149,7 +149,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if n := f.core.classes.facts; n > maxFacts {
 		t.Errorf("%d facts", n)
 	}
-	if n := f.core.memo.table.Load().slots(); n > memoMost {
+	if n := f.near.table.Load().slots(); n > memoMost {
 		t.Errorf("%d slots", n)
 	}
 }

@@ -68,8 +68,10 @@ func (c *compiler) policy(name string, terms config.Policy, tell func(policy str
 			p.deps |= t.cond.deps
 			p.peer |= t.cond.peer
 			p.from |= t.cond.from
+			p.costly = p.costly || t.cond.costly()
 		}
 		p.usesFamily = p.usesFamily || t.family
+		p.costly = p.costly || t.actions != nil
 		fmt.Fprintf(hash, "%q %d %x;", ct.If, ct.Verdict, t.actions.appendDigest(nil))
 		for _, name := range t.sets {
 			fmt.Fprintf(hash, "%q %v;", name, c.cfg.PrefixSets[name])
@@ -158,8 +160,11 @@ func (s *Set) newCore(p *policy, peer *PeerFacts, from func(rib.PeerNum) *PeerFa
 	if s.attrs == nil {
 		panic("BUG: policy: this set was compiled only to be checked")
 	}
-	c := &core{policy: p, attrs: s.attrs, peer: peer, from: from, memo: newMemo(&s.room)}
-	runtime.AddCleanup(c, func(held *atomic.Int64) { s.room.left.Add(held.Load()) }, c.memo.held)
+	c := &core{policy: p, attrs: s.attrs, peer: peer, from: from}
+	if p.costly {
+		c.far = newFar(&s.room)
+		runtime.AddCleanup(c, s.room.giveBack, c.far.held)
+	}
 	return c
 }
 

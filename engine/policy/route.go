@@ -38,7 +38,8 @@ type route struct {
 	slotsValid bool
 	slots      uint16
 
-	err error // of the last leaf that failed
+	err    error // of the last leaf that failed
+	costly bool  // a slow leaf was judged, or a set changed
 
 	editor wire.AttrEditor
 	buf    []byte

@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // tri is what a condition, or a part of one, comes to. The order is of no
 // meaning.
 type tri uint8
@@ -40,6 +42,12 @@ type node struct {
 
 	kids []*node
 	leaf func(*route) tri
+	slow bool // the leaf, or one below, takes longer than memory does
+}
+
+// costly says whether judging an attribute set goes by a slow leaf.
+func (n *node) costly() bool {
+	return n.slow && n.deps&depRoute == 0 || slices.ContainsFunc(n.kids, (*node).costly)
 }
 
 // numSlots is how many parts of a condition a stuck outcome remembers.
@@ -58,6 +66,9 @@ func (n *node) judge(r *route) tri {
 	case opLeaf:
 		if n.deps&depRoute != 0 && !r.hasRoute {
 			return unknown
+		}
+		if n.slow {
+			r.costly = true
 		}
 		return n.leaf(r)
 	case opNot:
@@ -96,8 +107,8 @@ func (n *node) judge(r *route) tri {
 }
 
 // join makes one node of nodes that && or || stands between, those of the same
-// operator taken into one, and what looks at a route after what does not: the
-// order means nothing for the result.
+// operator taken into one, what looks at a route after what does not, and what
+// is slow last: the order means nothing for the result.
 func join(o op, parts []*node) *node {
 	var flat, early, late []*node
 	for _, p := range parts {
@@ -114,6 +125,17 @@ func join(o op, parts []*node) *node {
 			late = append(late, p)
 		}
 	}
+	for _, parts := range [][]*node{early, late} {
+		slices.SortStableFunc(parts, func(a, b *node) int {
+			switch {
+			case a.slow == b.slow:
+				return 0
+			case b.slow:
+				return -1
+			}
+			return 1
+		})
+	}
 	if len(early) > 1 && len(late) > 0 {
 		early = []*node{parent(o, early)}
 	}
@@ -127,6 +149,7 @@ func parent(o op, kids []*node) *node {
 		n.deps |= k.deps
 		n.peer |= k.peer
 		n.from |= k.from
+		n.slow = n.slow || k.slow
 	}
 	return n
 }
