@@ -149,6 +149,13 @@ func (s *bgp) apply(next *config.Config, added []addedPeer) error {
 		s.mu.Unlock()
 		return err
 	}
+	if before.ClusterID != whole.ClusterID {
+		for _, ses := range s.sessions.Sessions() {
+			if ses.Internal {
+				s.sessions.Reset(ses.ID, "") // gone by itself: as well
+			}
+		}
+	}
 	s.file, s.added = next, added
 	s.rejudge()
 	return nil
