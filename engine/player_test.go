@@ -37,13 +37,16 @@ type player struct {
 	opts  wire.SendOptions
 	parse wire.Session
 
-	mu     sync.Mutex
-	table  map[string][]byte // "prefix" or "prefix id" -> canonical attributes
-	ends   []wire.Family
-	notes  []wire.Notification
-	others []wire.MessageType // ROUTE-REFRESH
-	opened wire.Open
-	done   chan struct{}
+	mu        sync.Mutex
+	table     map[string][]byte // route (routeKey) -> canonical attributes
+	labels    map[string][]byte // route -> its labels
+	ends      []wire.Family
+	notes     []wire.Notification
+	refreshes []wire.RouteRefresh
+	said      []string // messages in their order: "update", "end-of-rib", "refresh 1" and so on
+	longest   int      // octets of the longest message
+	opened    wire.Open
+	done      chan struct{}
 }
 
 // playerOptions are what a player's OPEN says.
@@ -54,7 +57,9 @@ type playerOptions struct {
 	hold     uint16 // 0: 90
 	families []wire.Family
 	addPath  bool
-	more     []wire.Capability
+	as2      bool              // without 4-octet AS numbers
+	extended bool              // with extended messages
+	more     []wire.Capability // besides
 }
 
 // play opens a session to a ribd and waits until it is established.
@@ -77,26 +82,14 @@ func tryPlay(t *testing.T, to string, o playerOptions) (*player, error) {
 		o.families = []wire.Family{wire.IPv4Unicast, wire.IPv6Unicast}
 	}
 	if o.id == 0 {
-		b := o.from.As4()
-		o.id = binary.BigEndian.Uint32(b[:])
+		b := o.from.As16()
+		o.id = binary.BigEndian.Uint32(b[12:])
 	}
 	if o.hold == 0 {
 		o.hold = 90
 	}
-	p := &player{t: t, conn: conn, as: o.as, table: map[string][]byte{}, done: make(chan struct{})}
-	set := wire.NewFamilySet(o.families...)
-	caps := []wire.Capability{{Code: wire.CapRouteRefresh}, wire.AS4Capability(o.as)}
-	for _, f := range o.families {
-		caps = append(caps, wire.MultiprotocolCapability(f))
-	}
-	p.opts = wire.SendOptions{AS4: true}
-	p.parse = wire.Session{AS4: true, Families: set}
-	if o.addPath {
-		caps = append(caps, wire.AddPathCapability(set, set))
-		p.opts.AddPath, p.parse.AddPath = set, set
-	}
-	caps = append(caps, o.more...)
-	open := wire.AppendOpen(nil, &wire.Open{AS: o.as, HoldTime: o.hold, ID: o.id, Capabilities: caps})
+	p := &player{t: t, conn: conn, as: o.as, table: map[string][]byte{}, labels: map[string][]byte{}, done: make(chan struct{})}
+	open := wire.AppendOpen(nil, &wire.Open{AS: o.as, HoldTime: o.hold, ID: o.id, Capabilities: p.capabilities(o)})
 	up := make(chan error, 1)
 	go p.read(up)
 	t.Cleanup(p.close)
@@ -109,6 +102,29 @@ func tryPlay(t *testing.T, to string, o playerOptions) (*player, error) {
 		err = fmt.Errorf("%s: no session in %s", o.from, waitLimit)
 	}
 	return p, err
+}
+
+// capabilities are those of the OPEN; what they change in how messages are
+// written is noted.
+func (p *player) capabilities(o playerOptions) []wire.Capability {
+	set := wire.NewFamilySet(o.families...)
+	caps := []wire.Capability{wire.RouteRefreshCapability()}
+	for _, f := range o.families {
+		caps = append(caps, wire.MultiprotocolCapability(f))
+	}
+	p.opts = wire.SendOptions{AS4: !o.as2, Extended: o.extended}
+	p.parse = wire.Session{AS4: !o.as2, Extended: o.extended, Families: set}
+	if !o.as2 {
+		caps = append(caps, wire.AS4Capability(o.as))
+	}
+	if o.extended {
+		caps = append(caps, wire.ExtendedMessageCapability())
+	}
+	if o.addPath {
+		caps = append(caps, wire.AddPathCapability(set, set))
+		p.opts.AddPath, p.parse.AddPath = set, set
+	}
+	return append(caps, o.more...)
 }
 
 func (p *player) read(up chan<- error) {
@@ -140,6 +156,7 @@ func (p *player) read(up chan<- error) {
 func (p *player) take(msg []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.longest = max(p.longest, len(msg))
 	switch wire.MessageType(msg[18]) {
 	case wire.MsgOpen:
 		o, err := wire.ParseOpen(slices.Clone(msg))
@@ -154,7 +171,12 @@ func (p *player) take(msg []byte) {
 		}
 		p.notes = append(p.notes, n)
 	case wire.MsgRouteRefresh:
-		p.others = append(p.others, wire.MsgRouteRefresh)
+		r, err := wire.ParseRouteRefresh(slices.Clone(msg), &p.parse)
+		if err != nil {
+			p.t.Errorf("ROUTE-REFRESH: %v", err)
+		}
+		p.refreshes = append(p.refreshes, r)
+		p.said = append(p.said, fmt.Sprintf("refresh %d %s", r.Subtype, r.Family))
 	case wire.MsgUpdate:
 		var u wire.Update
 		if err := u.Parse(msg, &p.parse); err != nil {
@@ -163,35 +185,69 @@ func (p *player) take(msg []byte) {
 		}
 		if f, ok := u.EndOfRIB(); ok {
 			p.ends = append(p.ends, f)
+			p.said = append(p.said, "end-of-rib "+f.String())
 			return
 		}
+		p.said = append(p.said, "update")
 		p.update(&u)
 	}
 }
 
 func (p *player) update(u *wire.Update) {
-	key := func(prefix netip.Prefix, id uint32, has bool) string {
-		if has {
-			return fmt.Sprintf("%s %d", prefix, id)
-		}
-		return prefix.String()
-	}
 	for w := u.Withdrawn4(); w.Next(); {
-		delete(p.table, key(w.Prefix(), w.PathID(), w.HasPathID()))
+		delete(p.table, routeKey(wire.IPv4Unicast, 0, w.Prefix().String(), w.PathID(), w.HasPathID()))
 	}
-	if m, ok := u.Unreach(); ok && m.Family == wire.IPv6Unicast {
-		for w := m.NLRI6(); w.Next(); {
-			delete(p.table, key(w.Prefix(), w.PathID(), w.HasPathID()))
-		}
+	if m, ok := u.Unreach(); ok {
+		eachRoute(&m, func(key string, _ []byte) { delete(p.table, key) })
 	}
 	attrs := u.AppendAttributes(nil)
 	for w := u.NLRI4(); w.Next(); {
-		p.table[key(w.Prefix(), w.PathID(), w.HasPathID())] = attrs
+		p.table[routeKey(wire.IPv4Unicast, 0, w.Prefix().String(), w.PathID(), w.HasPathID())] = attrs
 	}
-	if m, ok := u.Reach(); ok && m.Family == wire.IPv6Unicast {
+	if m, ok := u.Reach(); ok {
 		attrs := u.AppendReachAttributes(nil)
+		eachRoute(&m, func(key string, labels []byte) {
+			p.table[key] = attrs
+			p.labels[key] = slices.Clone(labels)
+		})
+	}
+}
+
+// routeKey is how a player names a route: "192.0.2.0/24", with Add-Path
+// "192.0.2.0/24 7"; in other families than unicast their name stands before
+// it, then the distinguisher of a VPN.
+func routeKey(f wire.Family, rd uint64, route string, id uint32, has bool) string {
+	switch {
+	case f.Form() == wire.FormVPN:
+		route = fmt.Sprintf("%s %s %s", f, wire.AppendRD(nil, rd), route)
+	case f != wire.IPv4Unicast && f != wire.IPv6Unicast:
+		route = f.String() + " " + route
+	}
+	if has {
+		return fmt.Sprintf("%s %d", route, id)
+	}
+	return route
+}
+
+// eachRoute walks the routes of any family.
+func eachRoute(m *wire.MP, take func(key string, labels []byte)) {
+	f := m.Family
+	switch {
+	case f.Form() == wire.FormPrefix && f.Is4():
+		for w := m.NLRI4(); w.Next(); {
+			take(routeKey(f, 0, w.Prefix().String(), w.PathID(), w.HasPathID()), nil)
+		}
+	case f.Form() == wire.FormPrefix:
 		for w := m.NLRI6(); w.Next(); {
-			p.table[key(w.Prefix(), w.PathID(), w.HasPathID())] = attrs
+			take(routeKey(f, 0, w.Prefix().String(), w.PathID(), w.HasPathID()), nil)
+		}
+	case f.Form() == wire.FormRaw:
+		for w := m.Raw(); w.Next(); {
+			take(routeKey(f, 0, fmt.Sprintf("%x", w.Bytes()), w.PathID(), w.HasPathID()), nil)
+		}
+	default:
+		for w := m.Labelled(); w.Next(); {
+			take(routeKey(f, w.RD(), w.Prefix().String(), w.PathID(), w.HasPathID()), w.Labels())
 		}
 	}
 }
@@ -199,6 +255,23 @@ func (p *player) update(u *wire.Update) {
 // announce sends IPv4 prefixes with an AS path and more attributes.
 func (p *player) announce(pathID uint32, path []uint32, edit func(*wire.AttrEditor), prefixes ...string) {
 	p.t.Helper()
+	p.tell(wire.IPv4Unicast, attributes(path, p.local(), edit), nlris(pathID, prefixes)...)
+}
+
+// withdraw takes IPv4 prefixes back.
+func (p *player) withdraw(pathID uint32, prefixes ...string) {
+	p.t.Helper()
+	p.takeBack(wire.IPv4Unicast, nlris(pathID, prefixes)...)
+}
+
+// local is the player's own address.
+func (p *player) local() netip.Addr {
+	return p.conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+}
+
+// attributes are canonical ones: an AS path, a next hop where it is valid, and
+// what edit makes of them.
+func attributes(path []uint32, hop netip.Addr, edit func(*wire.AttrEditor)) []byte {
 	value := []byte{byte(wire.SegSequence), byte(len(path))}
 	for _, as := range path {
 		value = binary.BigEndian.AppendUint32(value, as)
@@ -206,37 +279,79 @@ func (p *player) announce(pathID uint32, path []uint32, edit func(*wire.AttrEdit
 	if len(path) == 0 {
 		value = nil
 	}
-	hop := p.conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().As4()
 	attrs := wire.AppendAttr(nil, wire.FlagTransitive, wire.AttrOrigin, []byte{wire.OriginIGP})
 	attrs = wire.AppendAttr(attrs, wire.FlagTransitive, wire.AttrASPath, value)
-	attrs = wire.AppendAttr(attrs, wire.FlagTransitive, wire.AttrNextHop, hop[:])
-	if edit != nil {
-		var e wire.AttrEditor
-		e.Start(attrs)
-		edit(&e)
-		attrs = e.Append(nil)
+	var e wire.AttrEditor
+	e.Start(attrs)
+	if hop.IsValid() {
+		e.SetNextHop(hop, netip.Addr{})
 	}
+	if edit != nil {
+		edit(&e)
+	}
+	return e.Append(nil)
+}
+
+// nlri is a route of any family: a prefix with what its family has besides, or
+// raw octets.
+type nlri struct {
+	prefix string
+	rd     uint64
+	labels []byte // three octets each
+	raw    []byte
+	id     uint32
+}
+
+func nlris(pathID uint32, prefixes []string) []nlri {
+	var rs []nlri
+	for _, s := range prefixes {
+		rs = append(rs, nlri{prefix: s, id: pathID})
+	}
+	return rs
+}
+
+// tell announces routes of any family.
+func (p *player) tell(f wire.Family, attrs []byte, routes ...nlri) {
+	p.t.Helper()
 	enc := wire.NewEncoder(p.opts)
-	if err := enc.Announce(wire.IPv4Unicast, attrs); err != nil {
+	if err := enc.Announce(f, attrs); err != nil {
 		p.t.Fatal(err)
 	}
-	p.routes(enc, pathID, prefixes)
+	p.routes(enc, f, routes)
 }
 
-// withdraw takes IPv4 prefixes back.
-func (p *player) withdraw(pathID uint32, prefixes ...string) {
+// takeBack withdraws routes of any family.
+func (p *player) takeBack(f wire.Family, routes ...nlri) {
 	p.t.Helper()
 	enc := wire.NewEncoder(p.opts)
-	enc.Withdraw(wire.IPv4Unicast)
-	p.routes(enc, pathID, prefixes)
+	enc.Withdraw(f)
+	p.routes(enc, f, routes)
 }
 
-func (p *player) routes(enc *wire.Encoder, pathID uint32, prefixes []string) {
+func (p *player) routes(enc *wire.Encoder, f wire.Family, routes []nlri) {
 	p.t.Helper()
-	for _, s := range prefixes {
-		prefix := netip.MustParsePrefix(s)
-		a := prefix.Addr().As4()
-		enc.Route4(binary.BigEndian.Uint32(a[:]), uint8(prefix.Bits()), pathID)
+	for _, r := range routes {
+		if f.Form() == wire.FormRaw {
+			enc.RouteRaw(r.raw, r.id)
+			continue
+		}
+		prefix := netip.MustParsePrefix(r.prefix)
+		hi, lo, n := uint64(0), uint64(0), uint8(prefix.Bits())
+		if prefix.Addr().Is4() {
+			a := prefix.Addr().As4()
+			hi = uint64(binary.BigEndian.Uint32(a[:])) << 32
+		} else {
+			a := prefix.Addr().As16()
+			hi, lo = binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
+		}
+		switch {
+		case f.Form() != wire.FormPrefix:
+			enc.RouteLabelled(r.rd, r.labels, hi, lo, n, r.id)
+		case f.Is4():
+			enc.Route4(uint32(hi>>32), n, r.id)
+		default:
+			enc.Route6(hi, lo, n, r.id)
+		}
 	}
 	p.send(enc.Flush())
 }
@@ -271,6 +386,48 @@ func (p *player) attr(key string, a wire.AttrType) ([]byte, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return wire.FindAttr(p.table[key], a)
+}
+
+// text is what an attribute of a route says, "-" where there is none.
+func (p *player) text(key string, a wire.AttrType) string {
+	v, ok := p.attr(key, a)
+	if !ok {
+		return "-"
+	}
+	switch a {
+	case wire.AttrASPath:
+		return string(wire.AppendASPath(nil, v))
+	case wire.AttrNextHop:
+		global, link := wire.NextHopAddrs(v)
+		if link.IsValid() {
+			return global.String() + " " + link.String()
+		}
+		return global.String()
+	case wire.AttrClusterList:
+		return string(wire.AppendClusterList(nil, v))
+	case wire.AttrOriginatorID:
+		return netip.AddrFrom4([4]byte(v)).String()
+	case wire.AttrCommunities:
+		return texts(v, 4, func(dst, v []byte) []byte { return wire.AppendCommunity(dst, binary.BigEndian.Uint32(v)) })
+	case wire.AttrLargeCommunities:
+		return texts(v, 12, wire.AppendLargeCommunity)
+	case wire.AttrExtCommunities:
+		return texts(v, 8, func(dst, v []byte) []byte { return wire.AppendExtCommunity(dst, binary.BigEndian.Uint64(v)) })
+	case wire.AttrMED, wire.AttrLocalPref, wire.AttrOTC:
+		return fmt.Sprint(binary.BigEndian.Uint32(v))
+	}
+	return fmt.Sprintf("%x", v)
+}
+
+func texts(v []byte, n int, write func(dst, v []byte) []byte) string {
+	var b []byte
+	for ; len(v) >= n; v = v[n:] {
+		if len(b) > 0 {
+			b = append(b, ' ')
+		}
+		b = write(b, v[:n])
+	}
+	return string(b)
 }
 
 func (p *player) notifications() []wire.Notification {
