@@ -126,10 +126,12 @@ func (e *Encoder) Route6(hi, lo uint64, n uint8, pathID uint32) {
 }
 
 // RouteLabelled adds a labelled prefix or a VPN route (FormLabelled, FormVPN).
-// labels has three octets a label and may be empty in a withdrawal. It is false
-// where the labels leave no room for the prefix: the route is not added.
+// labels has three octets a label. A withdrawal has none: whatever labels says,
+// the one that means it stands there, since a stack would read as a part of the
+// prefix (RFC 8277 section 2.4). It is false where the labels leave no room for
+// the prefix: the route is not added.
 func (e *Encoder) RouteLabelled(rd uint64, labels []byte, hi, lo uint64, n uint8, pathID uint32) bool {
-	if len(labels) == 0 {
+	if len(labels) == 0 || e.open == kindUnreach {
 		labels = withdrawnLabel
 	}
 	vpn := e.family.Form() == FormVPN

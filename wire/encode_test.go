@@ -146,13 +146,10 @@ func addRoute(t *testing.T, e *Encoder, r *rand.Rand, f Family, addPath, withdra
 	if f.Form() == FormVPN {
 		rd = r.Uint64()
 	}
-	if withdraw {
-		labels = nil
-	}
 	if !e.RouteLabelled(rd, labels, hi, lo, n, id) {
 		t.Fatal("no room")
 	}
-	if withdraw {
+	if withdraw { // whatever was given (RFC 8277 2.4)
 		labels = withdrawnLabel
 	}
 	if f.Is4() {
@@ -248,7 +245,9 @@ func TestEncoderRefusesWhatDoesNotFit(t *testing.T) {
 	if e.RouteRaw(make([]byte, 4090), 0) {
 		t.Error("a raw NLRI of 4090 octets was taken")
 	}
-	e.Withdraw(IPv6VPN)
+	if err := e.Announce(IPv6VPN, AppendAttr(nil, FlagTransitive, AttrNextHop, make([]byte, 16))); err != nil {
+		t.Error(err)
+	}
 	if e.RouteLabelled(1, make([]byte, 12), 0, 0, 128, 0) {
 		t.Error("a route of 288 bits was taken")
 	}
