@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -134,14 +135,30 @@ func TestFailuresAreCountedAndReject(t *testing.T) {
 // TestCostIsLimited: a set that a peer made large can't keep a condition busy.
 func TestCostIsLimited(t *testing.T) {
 	a := newAttrs(t)
-	s := compile(t, a, condition(`as_path.exists(x, as_path.exists(y, x + y == 1))`))
-	path := make([]uint32, 16000)
-	for i := range path {
-		path[i] = uint32(i) + 10
+	long, comm := set{}, set{}
+	for i := range uint32(12_000) {
+		long.path = append(long.path, i+10)
+		comm.comm = append(comm.comm, fmt.Sprintf("%d:%d", 1+i>>8, i&255))
 	}
-	id := set{path: path}.id(t, a)
-	got, _ := judge(t, s.Import("p", external, Checks{}), routeOf{prefix: "10.0.0.0/8", attrs: id})
-	if f := s.Failures(); got.Filtered != rib.FilterPolicy || len(f) != 1 || !strings.Contains(f[0].Last, "cost") {
-		t.Errorf("got %+v, failures %+v", got, f)
+	for _, c := range []struct {
+		cond string
+		set  set
+		over bool // the limit
+	}{
+		{`as_path.exists(x, as_path.exists(y, x + y == 1))`, long, true},
+		{`as_path.exists(x, as_path[size(as_path) - 1] == x + 1000000)`, long, true},
+		{`as_path.exists(x, x == 1)`, long, false},
+		{`as_path.exists(x, as_path.matches("_1_" + string(x)))`, long, true},
+		{`communities.exists(c, c == communities[0] + communities[1])`, comm, true},
+		{`communities.exists(c, ("9" + c) in communities)`, comm, true},
+		{`communities.map(c, communities).exists(l, l == communities.map(c, c))`, comm, true},
+		{`"65535:*" in communities`, comm, false},
+	} {
+		s := compile(t, a, condition(c.cond))
+		got, _ := judge(t, s.Import("p", external, Checks{}), routeOf{prefix: "10.0.0.0/8", attrs: c.set.id(t, a)})
+		f := s.Failures()
+		if over := len(f) == 1 && strings.Contains(f[0].Last, "cost"); got.Filtered != rib.FilterPolicy || over != c.over {
+			t.Errorf("%s: got %+v, failures %+v", c.cond, got, f)
+		}
 	}
 }

@@ -26,6 +26,7 @@ type route struct {
 	loaded                          bool
 	canonical                       []byte
 	path, comm, large, ext, nextHop []byte
+	lists                           [numLists]*listVal // as CEL sees them; made once, since a loop asks again and again
 	origin                          byte
 	med, localPref                  int64 // -1: none
 
@@ -59,6 +60,7 @@ func getRoute(attrs *rib.Attrs, peer, from *PeerFacts, f wire.Family) *route {
 func (r *route) release() {
 	r.peer, r.from, r.canonical, r.err = nil, nil, nil, nil
 	r.path, r.comm, r.large, r.ext, r.nextHop = nil, nil, nil, nil, nil
+	r.lists = [numLists]*listVal{}
 	routes.Put(r)
 }
 
@@ -84,6 +86,7 @@ func (r *route) load() {
 	r.loaded = true
 	r.canonical, _ = r.attrs.Bytes(r.id)
 	r.path, r.comm, r.large, r.ext, r.nextHop = nil, nil, nil, nil, nil
+	r.lists = [numLists]*listVal{}
 	r.origin, r.med, r.localPref = wire.OriginIncomplete, -1, -1
 	for w := wire.WalkAttributes(r.canonical); w.Next(); {
 		switch w.Type() {
@@ -235,13 +238,13 @@ func (r *route) ResolveName(name string) (any, bool) {
 	case varPrefix:
 		return r.prefix, true
 	case varASPath:
-		return &listVal{kind: listASPath, octet: r.octets(listASPath)}, true
+		return r.list(listASPath), true
 	case varCommunities:
-		return &listVal{kind: listCommunities, octet: r.octets(listCommunities)}, true
+		return r.list(listCommunities), true
 	case varLarge:
-		return &listVal{kind: listLarge, octet: r.octets(listLarge)}, true
+		return r.list(listLarge), true
 	case varExt:
-		return &listVal{kind: listExt, octet: r.octets(listExt)}, true
+		return r.list(listExt), true
 	}
 	switch v.typ {
 	case cel.IntType:
@@ -250,6 +253,15 @@ func (r *route) ResolveName(name string) (any, bool) {
 		return types.Bool(r.flag(v)), true
 	}
 	return types.String(r.text(v)), true
+}
+
+// list is a list variable.
+func (r *route) list(k listKind) *listVal {
+	octets := r.octets(k)
+	if r.lists[k] == nil {
+		r.lists[k] = &listVal{kind: k, octet: octets}
+	}
+	return r.lists[k]
 }
 
 // Parent is of cel.Activation.

@@ -128,6 +128,7 @@ const (
 	listLarge
 	listExt
 	listASPath
+	numLists
 )
 
 // all returns the list in full.
