@@ -120,9 +120,7 @@ func (m *Manager) list() []*group {
 func (m *Manager) Release() {
 	m.held.Store(false)
 	for _, g := range m.list() {
-		g.mu.Lock()
-		g.kickAll()
-		g.mu.Unlock()
+		g.kickLagging()
 	}
 }
 
@@ -171,6 +169,7 @@ func (m *Manager) Join(t Target, s Sender) *Member {
 	if g == nil {
 		g = m.newGroup(key, t)
 	}
+	mb.want, mb.wantKey = t.Export, key
 	g.join(mb)
 	return mb
 }

@@ -12,6 +12,11 @@ const (
 	toAll    scope = iota
 	toOthers       // all but one peer
 	toOne          // one peer
+
+	// late is for members that lag alone. An entry that has changed, but not in
+	// what they are sent, is left out of a run that ends before: who takes such
+	// a run has it from here.
+	late scope = 4
 )
 
 // delta is a change of the state that members have to be told: attrs 0 is a
@@ -46,13 +51,16 @@ func (g *group) emit(sc scope, peer rib.PeerNum, fam uint8, p *prefix, attrs rib
 	if !g.telling {
 		return
 	}
-	if sc != toAll && !g.nums.Has(peer) {
-		if sc == toOne {
+	if sc&late != 0 && len(g.members) == len(g.step) {
+		return
+	}
+	if !g.nums.Has(peer) {
+		if sc&^late == toOne {
 			return
 		}
-		sc = toAll
+		sc = toAll | sc&late
 	}
-	if sc == toAll {
+	if sc&^late == toAll {
 		peer = 0
 	}
 	order := uint64(sc)<<orderScope | uint64(peer)<<orderPeer | uint64(fam)<<orderFam | uint64(attrs)
@@ -116,6 +124,7 @@ func (g *group) set(st *state, r *result, at ref, o *outPath) {
 		g.emit(toOthers, o.peer, fam, &r.prefix, o.attrs, o.labels, id)
 	case old != o.peer:
 		g.emit(toOne, old, fam, &r.prefix, o.attrs, o.labels, id)
+		g.emit(toOthers|late, o.peer, fam, &r.prefix, o.attrs, o.labels, id)
 	}
 	if live && old != o.peer {
 		g.emit(toOne, o.peer, fam, &r.prefix, 0, o.labels, id)
@@ -366,12 +375,18 @@ func (g *group) tellServer(r *result, was, is *served) {
 	}
 	if changed {
 		g.emit(toOthers, except, r.fam, &r.prefix, is.main.attrs, is.main.labels, 0)
+	} else if is.has && was.main.peer != is.main.peer {
+		g.emit(toOthers|late, except, r.fam, &r.prefix, is.main.attrs, is.main.labels, 0)
 	}
 	special := func(m rib.PeerNum) {
 		a, la := was.to(m)
 		b, lb := is.to(m)
-		if (a != b || la != lb) && (m == except || !changed) {
+		switch {
+		case m != except && changed:
+		case a != b || la != lb:
 			g.emit(toOne, m, r.fam, &r.prefix, b, lb, 0)
+		case b != 0 && *was != *is:
+			g.emit(toOne|late, m, r.fam, &r.prefix, b, lb, 0)
 		}
 	}
 	if was.has {

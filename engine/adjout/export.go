@@ -9,7 +9,7 @@ func (m *Manager) SetExports(changes map[*Member]Export) {
 	if m.closed.Load() {
 		return
 	}
-	moves := map[*group]map[string][]*Member{}
+	groups := map[*group]struct{}{}
 	for mb, e := range changes {
 		g := mb.g.Load()
 		if g == nil {
@@ -17,57 +17,76 @@ func (m *Manager) SetExports(changes map[*Member]Export) {
 		}
 		t := mb.t
 		t.Export = e
-		if moves[g] == nil {
-			moves[g] = map[string][]*Member{}
-		}
-		moves[g][t.key()] = append(moves[g][t.key()], mb)
+		key := t.key()
+		g.mu.Lock()
+		mb.want, mb.wantKey = e, key
+		g.mu.Unlock()
+		groups[g] = struct{}{}
 	}
-	for g, keys := range moves {
-		m.move(g, keys, changes)
+	for g := range groups {
+		g.command(g.reconcile)
 	}
 }
 
-// move carries changes of policy to the members of one group: where all go over
-// to the same one the group does, others get a group that begins as a copy.
-func (m *Manager) move(g *group, keys map[string][]*Member, changes map[*Member]Export) {
+// reconcile gives every member the policy that is wanted for it. The group goes
+// over to another one where no member wants its own any more; members that want
+// something else than the group get a group that begins as a copy.
+func (g *group) reconcile() {
+	m := g.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	g.mu.Lock()
-	total, old := len(g.members), g.key
+	wants := map[string][]*Member{}
+	for mb := range g.members {
+		wants[mb.wantKey] = append(wants[mb.wantKey], mb)
+	}
+	if m.closed.Load() || len(wants) == 0 {
+		g.mu.Unlock()
+		return
+	}
+	own := g.key
+	swap := len(wants[own]) == 0
+	if swap {
+		for key, mbs := range wants {
+			if len(mbs) > len(wants[own]) {
+				own = key
+			}
+		}
+		if m.byKey[g.key] == g {
+			delete(m.byKey, g.key)
+		}
+		if m.byKey[own] == nil {
+			m.byKey[own] = g
+		}
+		g.key = own
+	}
+	e := wants[own][0].want
 	g.mu.Unlock()
-	for key, mbs := range keys {
-		e := changes[mbs[0]]
-		if len(mbs) < total && key != old {
-			g.command(func() { g.split(key, mbs, e) })
+	g.use(e)
+	if swap {
+		g.rejudge()
+	}
+	defer g.kickLagging() // who was held back and wants nothing else any more
+	for key, mbs := range wants {
+		if key == own {
 			continue
 		}
-		if m.byKey[old] == g {
-			delete(m.byKey, old)
+		if g.scan.active {
+			g.later = append(g.later, g.reconcile)
+			return
 		}
-		if m.byKey[key] == nil {
-			m.byKey[key] = g
-		}
-		g.command(func() { g.swap(key, e) })
+		g.split(key, mbs)
 	}
 }
 
-// swap gives the group another policy, and judges everything again where it is
-// not equal to the one before.
-func (g *group) swap(key string, e Export) {
+// use makes e the policy of the group.
+func (g *group) use(e Export) {
 	g.judge.filter = nil
 	if e != nil {
 		g.judge.filter = e
 	}
 	g.t.Export = e
 	g.judge.memo.reset(g.judge.memo.generation)
-	g.mu.Lock()
-	same := g.key == key
-	g.key = key
-	for mb := range g.members {
-		mb.t.Export = e
-	}
-	g.mu.Unlock()
-	if !same {
-		g.rejudge()
-	}
 }
 
 // rejudge judges everything again. The members are sent the difference when that
@@ -88,36 +107,23 @@ func (g *group) rejudge() {
 	g.scan.begin(g.m.rib.View(), g.states)
 }
 
-// split moves members with a policy of their own into a group of their own. It
-// begins with a copy of the state, so that they are sent the difference.
-func (g *group) split(key string, mbs []*Member, e Export) {
-	if g.scan.active {
-		g.later = append(g.later, func() { g.split(key, mbs, e) })
-		return
-	}
+// split moves members into a group of their own. It begins with a copy of the
+// state, so that they are sent the difference. The manager's lock is held.
+func (g *group) split(key string, mbs []*Member) {
 	m := g.m
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed.Load() {
-		return
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.t
-	t.Export = e
+	t.Export = mbs[0].want
 	c := makeGroup(m, key, t)
 	c.batch, c.filling = g.batch, g.filling
 	c.ring.reset(c.batch)
 	c.dead = append(c.dead, g.dead...)
 	for _, mb := range mbs {
-		if _, ok := g.members[mb]; !ok {
-			continue
-		}
 		if mb.running {
-			mb.leaving = func() { g.split(key, []*Member{mb}, e) }
+			mb.leaving = true // and then once more
 			continue
 		}
-		mb.t.Export = e
 		g.remove(mb)
 		c.add(mb)
 	}
@@ -147,7 +153,9 @@ func (m *Manager) drop(g *group) {
 	g.stopped = true
 	g.poke()
 	delete(m.groups, g)
-	if m.byKey[g.key] == g {
-		delete(m.byKey, g.key)
+	for key, o := range m.byKey {
+		if o == g {
+			delete(m.byKey, key)
+		}
 	}
 }

@@ -32,6 +32,7 @@ type group struct {
 	changes []shard.Change
 	late    []prefix
 	later   []func() // commands that wait for the end of the scan
+	idle    []func() // and for the end of the feed
 	taken   []bool
 	round   []*Member // who is handed the batch in hand
 	scratch []byte
@@ -50,6 +51,7 @@ type group struct {
 	deltas   []delta
 	ring     ring
 	dead     []deadEntry
+	forgot   uint32 // number of the batch that buried the last one that was let go
 	members  map[*Member]struct{}
 	nums     rib.PeerSet
 	step     []*Member // in step: the goroutine sends to them
@@ -151,6 +153,11 @@ func (g *group) run() {
 		switch {
 		case g.scan.active:
 			g.advance()
+		case n == 0 && len(g.idle) > 0:
+			for _, f := range g.idle {
+				f()
+			}
+			g.idle = nil
 		case g.keep.busy:
 			g.keep.slice(g)
 		case n == 0:
@@ -371,6 +378,7 @@ func (g *group) forget() {
 		st := g.states[d.fam]
 		if e := st.entry(d.ref); e[wStamp] == d.stamp && e[wMeta]&entryDead != 0 {
 			st.remove(d.ref)
+			g.forgot = d.stamp
 		}
 	}
 	g.dead = slices.Delete(g.dead, 0, n)
@@ -417,6 +425,6 @@ func (g *group) renumber() {
 			}
 		}
 	}
-	g.batch, g.full, g.catch = 1, nil, nil
+	g.batch, g.forgot, g.full, g.catch = 1, 0, nil, nil
 	g.ring.reset(1)
 }

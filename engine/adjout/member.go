@@ -19,16 +19,20 @@ type Member struct {
 	g    atomic.Pointer[group] // nil: gone
 
 	// With the lock of the group.
+	want    Export // the policy that it is to have
+	wantKey string // and the key of a group that has it
 	inStep  bool   // the group's goroutine sends to it
 	sending bool   // just now
 	behind  bool   // of the group's goroutine: the batch was not taken
 	running bool   // catchUp runs
-	leaving func() // what to ask of the group when it does not
+	leaving bool   // it is to end, so that the member can go to another group
 	lost    bool   // so slow that it has to go
 	synced  bool   // pos means something
 	pos     uint32 // batches up to this are with the sender
+	joined  uint32 // batches up to this were encoded for a group without it
 	pending []errand
 	job     *job
+	closing []ending
 	waiting []waiter
 	ends    []time.Time // of the initial sync, by family
 
@@ -41,6 +45,13 @@ type errand struct {
 	fam           int
 	before, after []byte // messages around the routes
 	initial       bool
+}
+
+// ending is a message that ends what was to be sent whole: a run leaves out what
+// changes while it goes on, so it is sent when the member has come to a position.
+type ending struct {
+	errand
+	at uint32
 }
 
 // job is a run that a member is in.
@@ -73,6 +84,7 @@ func (g *group) join(mb *Member) {
 
 func (g *group) add(mb *Member) {
 	g.members[mb] = struct{}{}
+	mb.joined = g.batch
 	g.nums = g.nums.With(mb.t.Num)
 	mb.g.Store(g)
 }
@@ -148,7 +160,7 @@ func (mb *Member) Refresh(f wire.Family, enhanced bool) {
 	if fam < 0 {
 		return
 	}
-	if slices.ContainsFunc(mb.pending, func(e errand) bool { return e.fam == fam }) {
+	if mb.hasErrand(fam) {
 		return // it is to be sent whole anyway
 	}
 	e := errand{fam: fam}
@@ -162,19 +174,24 @@ func (mb *Member) Refresh(f wire.Family, enhanced bool) {
 	}
 }
 
+// hasErrand says whether a family waits for being sent whole.
+func (mb *Member) hasErrand(fam int) bool {
+	return slices.ContainsFunc(mb.pending, func(e errand) bool { return e.fam == fam })
+}
+
 // SetExport gives the member another export policy; see Manager.SetExports.
 func (mb *Member) SetExport(e Export) { mb.m.SetExports(map[*Member]Export{mb: e}) }
 
-// Wait returns when everything that the group knew of at the call is with the
-// Sender, or with the error of ctx. Changes of policy that were asked for
-// before are part of it.
+// Wait returns when everything that was in the RIB at the call is with the
+// Sender, or with the error of ctx. Changes of policy that were asked for before
+// are part of it.
 func (mb *Member) Wait(ctx context.Context) error {
 	done := make(chan struct{})
 	g := mb.lock()
 	if g == nil {
 		return nil
 	}
-	g.commands = append(g.commands, func() { mb.await(done) })
+	g.commands = append(g.commands, func() { g.idle = append(g.idle, func() { mb.await(done) }) })
 	g.mu.Unlock()
 	g.poke()
 	select {
@@ -187,7 +204,7 @@ func (mb *Member) Wait(ctx context.Context) error {
 	}
 }
 
-// await notes who waits. The commands before it are done.
+// await notes who waits. The group has read the feed up to now.
 func (mb *Member) await(done chan struct{}) {
 	g := mb.lock()
 	if g == nil {
@@ -195,8 +212,8 @@ func (mb *Member) await(done chan struct{}) {
 		return
 	}
 	defer g.mu.Unlock()
-	at := uint32(0) // the end of the scan
-	if !g.hold && mb.leaving == nil && len(g.later) == 0 {
+	at := uint32(0) // when it is in step
+	if !g.hold && mb.wantKey == g.key {
 		at = g.batch
 	}
 	mb.waiting = append(mb.waiting, waiter{at, done})
@@ -205,7 +222,7 @@ func (mb *Member) await(done chan struct{}) {
 
 // arrive tells those who wait for a position.
 func (mb *Member) arrive(g *group) {
-	if len(mb.waiting) == 0 || !mb.inStep && (!mb.synced || mb.job != nil || len(mb.pending) > 0) {
+	if len(mb.waiting) == 0 || !mb.inStep && (!mb.synced || mb.job != nil || len(mb.pending)+len(mb.closing) > 0) {
 		return
 	}
 	pos := mb.pos
@@ -257,6 +274,12 @@ func (g *group) kickAll() {
 	for mb := range g.members {
 		g.kick(mb)
 	}
+}
+
+func (g *group) kickLagging() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.kickAll()
 }
 
 // prime lets members that wait for a group to be filled send the first routes,
@@ -311,9 +334,9 @@ func (mb *Member) next() (p parcel, more bool) {
 	}
 	if g.stopped || !mb.ready(g) {
 		mb.running = false
-		if f := mb.leaving; f != nil {
-			mb.leaving = nil
-			g.commands = append(g.commands, f)
+		if mb.leaving {
+			mb.leaving = false
+			g.commands = append(g.commands, g.reconcile)
 			g.poke()
 		}
 		g.mu.Unlock()
@@ -326,13 +349,16 @@ func (mb *Member) next() (p parcel, more bool) {
 		return p, true
 	}
 	defer g.mu.Unlock()
+	if len(mb.closing) > 0 && mb.pos >= mb.closing[0].at {
+		return mb.close(), true
+	}
 	return mb.follow(g), true
 }
 
 // ready finds out what to do. It is false where the member is in step, or has to
 // wait.
 func (mb *Member) ready(g *group) bool {
-	if mb.leaving != nil || mb.lost || mb.m.held.Load() {
+	if mb.leaving || mb.lost || mb.m.held.Load() {
 		return false
 	}
 	if mb.job != nil && mb.job.set.b1 != 0 {
@@ -360,7 +386,11 @@ func (mb *Member) ready(g *group) bool {
 	if g.hold {
 		return false
 	}
+	if len(mb.closing) > 0 && mb.pos >= mb.closing[0].at {
+		return true
+	}
 	if len(mb.pending) > 0 {
+		mb.closing = slices.DeleteFunc(mb.closing, func(e ending) bool { return !e.initial && mb.hasErrand(e.fam) })
 		set := &runSet{g: g, b1: mb.pos, skipAt: mb.pos, made: time.Now()}
 		mb.job = &job{set: set, todo: mb.pending, first: true}
 		mb.pending = nil
@@ -373,7 +403,7 @@ func (mb *Member) ready(g *group) bool {
 		mb.arrive(g)
 		return false
 	}
-	if !g.ring.has(mb.pos) {
+	if !g.ring.has(mb.pos) || mb.pos < mb.joined {
 		set := g.partial(mb.pos)
 		mb.job = &job{set: set, first: true}
 		for i := range g.states {
@@ -391,7 +421,7 @@ func (mb *Member) follow(g *group) (p parcel) {
 	mb.buf = mb.buf[:0]
 	for mb.pos < g.batch && len(mb.buf) < maxGather {
 		var u, w int
-		mb.buf, u, w = g.ring.after(mb.pos).appendFor(mb.t.Num, mb.buf)
+		mb.buf, u, w = g.ring.after(mb.pos).appendFor(mb.t.Num, true, mb.buf)
 		p.updates += u
 		p.withdraws += w
 		mb.pos++
@@ -402,19 +432,17 @@ func (mb *Member) follow(g *group) (p parcel) {
 }
 
 // finish ends the errand in hand, and the job with the last one.
-func (mb *Member) finish(job *job) (p parcel) {
+func (mb *Member) finish(job *job) {
 	g := mb.lock()
 	if g == nil {
-		return p
+		return
 	}
 	defer g.mu.Unlock()
 	if mb.job != job {
-		return p
+		return
 	}
-	e := job.todo[0]
-	if e.initial {
-		mb.ends[e.fam] = time.Now()
-		p.updates = 1
+	if e := job.todo[0]; len(e.after) > 0 {
+		mb.closing = append(mb.closing, ending{e, g.batch})
 	}
 	job.todo = job.todo[1:]
 	job.begun, job.window, job.chunk = false, 0, 0
@@ -424,6 +452,16 @@ func (mb *Member) finish(job *job) (p parcel) {
 		}
 		job.end()
 		mb.job = nil
+	}
+}
+
+// close returns the message that is due.
+func (mb *Member) close() (p parcel) {
+	e := mb.closing[0]
+	mb.closing = mb.closing[1:]
+	if e.initial {
+		mb.ends[e.fam] = time.Now()
+		p.updates = 1
 	}
 	p.msgs = e.after
 	return p

@@ -23,12 +23,12 @@ type batch struct {
 	updates, withdraws int
 }
 
-// for returns what a member is sent of a batch, in place where that is
+// forMember returns what a member in step is sent of a batch, in place where that is
 // everything, else appended to scratch[:0].
 func (b *batch) forMember(m rib.PeerNum, scratch []byte) (msgs []byte, updates, withdraws int) {
 	whole := true
 	for i := range b.segments {
-		if !b.segments[i].includes(m) {
+		if !b.segments[i].includes(m, false) {
 			whole = false
 			break
 		}
@@ -36,14 +36,16 @@ func (b *batch) forMember(m rib.PeerNum, scratch []byte) (msgs []byte, updates, 
 	if whole {
 		return b.buf, b.updates, b.withdraws
 	}
-	return b.appendFor(m, scratch[:0])
+	return b.appendFor(m, false, scratch[:0])
 }
 
-func (b *batch) appendFor(m rib.PeerNum, dst []byte) (msgs []byte, updates, withdraws int) {
+// appendFor appends what a member is sent of a batch; lags says that it is not
+// in step.
+func (b *batch) appendFor(m rib.PeerNum, lags bool, dst []byte) (msgs []byte, updates, withdraws int) {
 	start := 0
 	for i := range b.segments {
 		s := &b.segments[i]
-		if s.includes(m) {
+		if s.includes(m, lags) {
 			dst = append(dst, b.buf[start:s.end]...)
 			updates += s.updates
 			withdraws += s.withdraws
@@ -53,8 +55,11 @@ func (b *batch) appendFor(m rib.PeerNum, dst []byte) (msgs []byte, updates, with
 	return dst, updates, withdraws
 }
 
-func (s *segment) includes(m rib.PeerNum) bool {
-	switch s.scope {
+func (s *segment) includes(m rib.PeerNum, lags bool) bool {
+	if s.scope&late != 0 && !lags {
+		return false
+	}
+	switch s.scope &^ late {
 	case toOthers:
 		return s.peer != m
 	case toOne:

@@ -43,9 +43,11 @@ const firstEach = 12
 // sharedFor is how long others join a run.
 const sharedFor = 2 * time.Second
 
-// whole returns a run for a member that has nothing. The lock is held.
+// whole returns a run for a member that has nothing. Others may have taken a part
+// of it before: that is good as long as what was withdrawn since is still known.
+// The lock is held.
 func (g *group) whole() *runSet {
-	if s := g.full; s != nil && (s.b1 == 0 || time.Since(s.made) < sharedFor) {
+	if s := g.full; s != nil && g.forgot <= s.skipAt && (s.b1 == 0 || time.Since(s.made) < sharedFor) {
 		return s
 	}
 	s := &runSet{g: g, made: time.Now(), skipAt: g.batch}
@@ -383,7 +385,7 @@ func (w *window) chunk(i int, mb *Member) (p parcel, ok bool) {
 func (w *window) encode(from int) chunk {
 	c := chunk{from: from}
 	w.enc.Reset()
-	last, size := uint64(0), 0
+	last, size := uint64(1<<63), 0 // no set
 	i := from
 	for ; i < len(w.order); i++ {
 		e := w.entry(i)
@@ -392,7 +394,7 @@ func (w *window) encode(from int) chunk {
 			continue
 		}
 		id := w.order[i] >> 32
-		if i == from || id != last {
+		if id != last {
 			if size >= chunkSize {
 				break
 			}
@@ -528,7 +530,8 @@ func (mb *Member) work(job *job) (p parcel) {
 		job.at = r.window(job.window)
 	}
 	if job.at == nil {
-		return mb.finish(job)
+		mb.finish(job)
+		return parcel{}
 	}
 	p, ok := job.at.chunk(job.chunk, mb)
 	job.chunk++

@@ -41,13 +41,13 @@ func (mb *Member) InStep() bool {
 
 // Advertised is a route as a member has been sent it.
 type Advertised struct {
-	Attrs       rib.AttrID // as sent
-	Labels      uint32     // as rib.Path has them
-	PathID      uint32     // on the wire, where HasPathID
-	HasPathID   bool
-	From        rib.PeerNum // the source path; its id is known with Add-Path alone
-	FromPathID  uint32
-	FromHasPath bool
+	Attrs         rib.AttrID // as sent
+	Labels        uint32     // as rib.Path has them
+	PathID        uint32     // on the wire, where HasPathID
+	HasPathID     bool
+	From          rib.PeerNum // the source path; its id is known with Add-Path alone
+	FromPathID    uint32
+	FromHasPathID bool
 }
 
 // Paths appends what a member has been sent of a prefix, or will have been when
@@ -93,7 +93,7 @@ func (s *state) appendFor(dst []Advertised, p *prefix, m mode, to rib.PeerNum) [
 			continue
 		case m == modeAddPath:
 			a.PathID, a.HasPathID = s.lay.id(e), true
-			a.FromPathID, a.FromHasPath = e[s.lay.chain+chainFrom], e[wMeta]&entryPath != 0
+			a.FromPathID, a.FromHasPathID = e[s.lay.chain+chainFrom], e[wMeta]&entryPath != 0
 		}
 		dst = append(dst, a)
 	}
