@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func many(n int, path string) []peertest.Route {
 		var a [4]byte
 		binary.BigEndian.PutUint32(a[:], 20<<24+uint32(i)<<8)
 		l[i] = peertest.Route{Prefix: netip.PrefixFrom(netip.AddrFrom4(a), 24), Origin: "igp", ASPath: path,
-			Communities: []string{fmt.Sprintf("%d:%d", i>>16, i&0xffff), "65009:1", "65009:2", "65009:3"}}
+			Communities: []string{fmt.Sprintf("65010:%d", i), "65009:1", "65009:2", "65009:3"}}
 	}
 	return l
 }
@@ -141,6 +142,7 @@ func TestInteropAHalfOpenConnectionIsNoticed(t *testing.T) {
 // go 100 times.
 func TestInteropMemoryIsBackAfter100Flaps(t *testing.T) {
 	peertest.Need(t)
+	t.Parallel()
 	n := peertest.NewNet(t)
 	rh, ah, bh := n.Host(), n.Host(), n.Host()
 	r := startRIBD(t, rh, ribdConf{peers: []string{peerLine(ah.V4, speakerAS), peerLine(bh.V4, 65012)}})
@@ -175,6 +177,10 @@ func TestInteropMemoryIsBackAfter100Flaps(t *testing.T) {
 	before := r.memory()
 	for i := 5; i < flaps; i++ {
 		flap(i)
+		if i%10 == 0 && os.Getenv("PEERTEST_LOGS") != "" {
+			b, _ := r.ask("GET", "/api/v1/stats")
+			t.Logf("%d: %.1f MB %s", i, float64(r.memory())/(1<<20), b)
+		}
 	}
 	var after uint64
 	err := peertest.Wait(30*time.Second, func() error {

@@ -100,10 +100,14 @@ func by(h *peertest.Host) func(r *peertest.Route) {
 
 func noMED(r *peertest.Route) { r.MED = nil }
 
-// localPref sets LOCAL_PREF where there is none.
+// localPref sets LOCAL_PREF where there is none; with GRACEFUL_SHUTDOWN it is 0
+// (RFC 8326).
 func localPref(n uint32) func(r *peertest.Route) {
 	return func(r *peertest.Route) {
-		if r.LocalPref == nil {
+		switch {
+		case slices.Contains(r.Communities, "65535:0"):
+			r.LocalPref = new(uint32(0))
+		case r.LocalPref == nil:
 			r.LocalPref = new(n)
 		}
 	}

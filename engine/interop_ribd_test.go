@@ -209,7 +209,8 @@ func (r *ribdProc) until(a netip.Addr, what string, ok func(p apiv1.Peer) bool) 
 			return err
 		}
 		if last = p; !ok(p) {
-			return fmt.Errorf("state %s, reason %s, flaps %d, families %s", p.State, text(p.Reason), p.Flaps, show(p.Families))
+			return fmt.Errorf("state %s, reason %s, flaps %d, messages %s, notifications %s, families %s",
+				p.State, text(p.Reason), p.Flaps, show(p.Messages), show(p.LastNotification), show(p.Families))
 		}
 		return nil
 	})

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -109,15 +110,29 @@ func TestInteropTTLSecurity(t *testing.T) {
 				t.Errorf("without TTL security, and %s is %s, flaps %d", a, p.State, p.Flaps)
 			}
 		}
+		// Of a connection that is half there, since some answer a SYN with 255,
+		// its end is not to be told.
+		careless.Proc().Kill()
 		r.reload(ribdConf{peers: append(peerLines(dh, daemonAS, "ttl_security: {hops: 1}"), peerLines(ch, 65002)...)})
+		careless.Start(false)
 		r.established(both(ch)...)
 		for _, a := range both(dh) {
 			if p := r.must(a); p.Flaps != 0 {
 				t.Errorf("%s was not touched by the change, and flapped %d times: %s", a, p.Flaps, text(p.Reason))
 			}
 		}
-		_ = careless
 	})
+}
+
+// sets counts the attribute sets of routes: so many UPDATEs, at least, hold
+// them.
+func sets(l []peertest.Route) uint64 {
+	all := map[string]bool{}
+	for _, r := range l {
+		r.Prefix = netip.Prefix{}
+		all[r.String()] = true
+	}
+	return uint64(len(all))
 }
 
 // TestInteropRouteRefresh has each end ask the other to send its routes again.
@@ -146,14 +161,14 @@ func TestInteropRouteRefresh(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.until(a, "asked for its routes, and was sent them", func(p apiv1.Peer) bool {
-					return p.Messages.Received.RouteRefresh >= 1 && p.Messages.Sent.Update >= before+uint64(len(told))
+					return p.Messages.Received.RouteRefresh >= 1 && p.Messages.Sent.Update >= before+sets(told)
 				})
 				peertest.WaitRoutes(t, d, f, told, masksOf(k)...)
 			}
 			before := r.must(a).Messages.Received.Update
 			r.change(a, "refresh", "")
 			p := r.until(a, "was asked for its routes, and sent them", func(p apiv1.Peer) bool {
-				return p.Messages.Sent.RouteRefresh >= 1 && p.Messages.Received.Update >= before+uint64(len(theirs))
+				return p.Messages.Sent.RouteRefresh >= 1 && (p.Messages.Received.Update >= before+sets(theirs) || !peertest.Can(k).Refreshes)
 			})
 			if p.Flaps != 0 {
 				t.Errorf("%s flapped: %s", a, text(p.Reason))
@@ -180,15 +195,23 @@ func TestInteropShutdownCommunication(t *testing.T) {
 				return false
 			}
 			l := p.LastNotification.Received
-			return l.Code == wire.CodeCease && l.Subcode == 2 && (!peertest.Can(k).Message || text(l.Message) == "theirs: maintenance until noon")
+			// FRR, which has RFC 8538 on, sends it in a Hard Reset.
+			return l.Code == wire.CodeCease && (l.Subcode == 2 || l.Subcode == 9) && (!peertest.Can(k).Message || text(l.Message) == "theirs: maintenance until noon")
 		})
+		var changes []string
+		for _, h := range r.must(dh.V4).History {
+			changes = append(changes, h.From+" -> "+h.To+": "+h.Reason)
+		}
+		if l := strings.Join(changes, "\n"); !strings.Contains(l, "-> established") || !strings.Contains(l, "maintenance until noon") && peertest.Can(k).Message {
+			t.Errorf("the history does not tell:\n%s", l)
+		}
 		if err := d.Enable(rh.V4); err != nil {
 			t.Fatal(err)
 		}
 		r.established(dh.V4)
 		r.change(dh.V4, "disable", "ours: näch links")
 		p := r.until(dh.V4, "is disabled", func(p apiv1.Peer) bool { return !p.Enabled && p.State == "idle" })
-		if l := p.LastNotification.Sent; l == nil || l.Code != wire.CodeCease || l.Subcode != 2 || text(l.Message) != "ours: näch links" {
+		if l := p.LastNotification.Sent; l == nil || l.Code != wire.CodeCease || l.Subcode != 2 && l.Subcode != 9 || text(l.Message) != "ours: näch links" {
 			t.Errorf("sent: %s", show(l))
 		}
 		peertest.Until(t, peertestWait, string(k)+" shows why", func() error {
@@ -200,15 +223,11 @@ func TestInteropShutdownCommunication(t *testing.T) {
 		})
 		r.change(dh.V4, "enable", "")
 		r.established(dh.V4)
+		if k == peertest.OpenBGPD || k == peertest.GoBGP3 || k == peertest.GoBGP4 {
+			return // they wait after a reset, OpenBGPD for 30 seconds
+		}
 		r.change(dh.V4, "reset", "again")
 		r.until(dh.V4, "is back after a reset", func(p apiv1.Peer) bool { return p.Flaps >= 3 && p.State == "established" })
-		var changes []string
-		for _, h := range r.must(dh.V4).History {
-			changes = append(changes, h.From+" -> "+h.To+": "+h.Reason)
-		}
-		if l := strings.Join(changes, "\n"); !strings.Contains(l, "-> established") || !strings.Contains(l, "maintenance until noon") && peertest.Can(k).Message {
-			t.Errorf("the history does not tell:\n%s", l)
-		}
 	})
 }
 

@@ -4,6 +4,7 @@ package peertest
 
 import (
 	"bufio"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -359,7 +360,7 @@ func (n *exaNLRI) key(peer string) (k exaKey, err error) {
 			return k, fmt.Errorf("exabgp: %w", err)
 		}
 		b := a.As4()
-		k.id = uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+		k.id = binary.BigEndian.Uint32(b[:])
 	}
 	return k, nil
 }
@@ -396,6 +397,13 @@ func (a *exaAttributes) route() Route {
 	}
 	for _, e := range a.Ext {
 		kind, value, _ := strings.Cut(e.String, ":")
+		// "origin:65001:0.0.0.6" is 65001:6.
+		if as, local, ok := strings.Cut(value, ":"); ok && strings.Contains(local, ".") {
+			if a, err := netip.ParseAddr(local); err == nil {
+				b := a.As4()
+				value = fmt.Sprintf("%s:%d", as, binary.BigEndian.Uint32(b[:]))
+			}
+		}
 		r.ExtCommunities = append(r.ExtCommunities, map[string]string{"target": "rt", "origin": "ro"}[kind]+":"+value)
 	}
 	return r

@@ -34,9 +34,6 @@ func (d *frr) Start(bool) {
 		_, err := d.vty("show bgp summary json")
 		return err
 	})
-	if err := d.announce(d.cfg.Routes); err != nil {
-		d.t.Fatal(err)
-	}
 }
 
 func (d *frr) Stop() { d.proc.Stop() }
@@ -107,12 +104,19 @@ func (d *frr) conf() string {
 		}
 		b.WriteString(" exit-address-family\n")
 	}
+	// Routes are there from the start, so that the End-of-RIB comes after them.
+	b.WriteString(strings.Join(d.routes(d.cfg.Routes), "\n") + "\n")
 	return b.String()
 }
 
-// announce gives every route a route map of its own, which sets its attributes.
 func (d *frr) announce(routes []Route) error {
-	cmds := []string{"configure terminal"}
+	_, err := d.vty(append([]string{"configure terminal"}, d.routes(routes)...)...)
+	return err
+}
+
+// routes returns the commands that originate routes. Each has a route map of
+// its own, which sets its attributes.
+func (d *frr) routes(routes []Route) (cmds []string) {
 	for _, r := range routes {
 		d.maps++
 		name := fmt.Sprintf("route%d", d.maps)
@@ -142,8 +146,7 @@ func (d *frr) announce(routes []Route) error {
 		cmds = append(cmds, "exit", fmt.Sprintf("router bgp %d", d.cfg.AS), "address-family "+frrFamily(r.Family()),
 			fmt.Sprintf("network %s route-map %s", r.Prefix, name), "exit", "exit")
 	}
-	_, err := d.vty(cmds...)
-	return err
+	return cmds
 }
 
 func (d *frr) Announce(routes ...Route) error {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ func (d *gobgp) Start(restart bool) {
 		d.proc.argv = append(d.proc.argv, "-r")
 		defer func() { d.proc.argv = d.proc.argv[:len(d.proc.argv)-1] }()
 	}
+	os.Remove(d.socket()) // a killed one leaves it
 	d.proc.Start()
 	d.ready(func() error {
 		_, err := d.ctl("global")

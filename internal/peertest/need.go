@@ -36,6 +36,8 @@ type Features struct {
 	Forwards bool
 	// Refresh: it asks for a refresh when told to (RFC 2918).
 	Refresh bool
+	// Refreshes: it does what such a request asks of it.
+	Refreshes bool
 	// Restarts: it announces graceful restart and keeps quiet about its end when
 	// killed, so that the other end may keep its routes (RFC 4724).
 	Restarts bool
@@ -52,15 +54,19 @@ type Features struct {
 func Can(k Kind) Features {
 	all := Features{
 		AddPathSend: true, AddPathReceive: true, PathIDs: true, Forwards: true, Refresh: true, Restarts: true,
-		Message: true, ShowsMessage: true, MD5: true, TTL: true,
+		Refreshes: true, Message: true, ShowsMessage: true, MD5: true, TTL: true,
 	}
 	switch k {
-	case BIRD, GoBGP3, GoBGP4:
-		// BIRD shows its own number of a path, GoBGP none, not the id that came.
+	case BIRD:
+		// 2.0.12 shows its own number of a path, not the id that came.
 		all.PathIDs = false
+	case GoBGP3, GoBGP4:
+		// It shows no ids, and takes a refresh out of what it has kept.
+		all.PathIDs, all.Refresh = false, false
 	case OpenBGPD:
-		// Its graceful restart is no more than the End-of-RIB.
-		all.Restarts = false
+		// Its graceful restart is no more than the End-of-RIB. To a request for a
+		// refresh 7.7 says that the family is "not negotiated".
+		all.Restarts, all.Refreshes = false, false
 	case ExaBGP:
 		all.Forwards, all.Refresh, all.Message = false, false, false
 	}

@@ -61,7 +61,9 @@ func (n *Net) Host() *Host {
 		net: n, space: s, port: fmt.Sprintf("p%d", n.hosts),
 	}
 	n.ip(n.hub, fmt.Sprintf("link add %s type veth peer name eth0 netns %s\nlink set %[1]s master sw\nlink set %[1]s up\n", h.port, s.path()))
-	n.ip(s, fmt.Sprintf("link set lo up\naddr add %s/24 dev eth0\naddr add %s/64 dev eth0 nodad\nlink set eth0 up\n", h.V4, h.V6))
+	// Without link-local addresses: they come a moment after the link, and FRR
+	// without zebra takes no next hop that has one.
+	n.ip(s, fmt.Sprintf("link set lo up\nlink set eth0 addrgenmode none\naddr add %s/24 dev eth0\naddr add %s/64 dev eth0 nodad\nlink set eth0 up\n", h.V4, h.V6))
 	return h
 }
 

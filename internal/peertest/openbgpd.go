@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -138,11 +140,18 @@ type openBGPDNeighbor struct {
 	Received   string `json:"last_error_received"`
 }
 
+var openBGPDOctal = regexp.MustCompile(`\\[0-3][0-7]{2}`)
+
 func (d *openBGPD) show(neighbor netip.Addr) (n openBGPDNeighbor, raw []byte, err error) {
 	raw, err = d.ctl("-j", "show", "neighbor", neighbor.String())
 	if err != nil {
 		return n, raw, err
 	}
+	// It writes octets over 127 as "\303", which JSON does not know.
+	raw = openBGPDOctal.ReplaceAllFunc(raw, func(b []byte) []byte {
+		n, _ := strconv.ParseUint(string(b[1:]), 8, 8)
+		return []byte{byte(n)}
+	})
 	var all struct{ Neighbors []openBGPDNeighbor }
 	if err := json.Unmarshal(raw, &all); err != nil {
 		return n, raw, fmt.Errorf("openbgpd: %w: %s", err, raw)

@@ -33,7 +33,7 @@ func NewProc(t testing.TB, h *Host, name, dir string, env []string, argv ...stri
 	p := &Proc{t: t, name: name, host: h, argv: argv, env: env, log: filepath.Join(dir, name+".log")}
 	t.Cleanup(func() {
 		p.Kill()
-		if t.Failed() {
+		if t.Failed() || os.Getenv("PEERTEST_LOGS") != "" {
 			t.Logf("%s %s printed last:\n%s", name, h.V4, p.Tail(60))
 		}
 	})
