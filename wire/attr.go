@@ -111,12 +111,13 @@ func (a *Attributes) Flags() byte { return a.flags &^ FlagExtended }
 // Value returns the attribute's value, which aliases what is walked.
 func (a *Attributes) Value() []byte { return a.value }
 
-// FindAttr returns the value of the attribute of type t in canonical bytes.
+// FindAttr returns the value of the attribute of type t in canonical bytes, nil
+// where it is not there.
 func FindAttr(canonical []byte, t AttrType) ([]byte, bool) {
 	a := WalkAttributes(canonical)
-	for a.Next() {
-		if a.typ >= t {
-			return a.value, a.typ == t
+	for a.Next() && a.typ <= t {
+		if a.typ == t {
+			return a.value, true
 		}
 	}
 	return nil, false

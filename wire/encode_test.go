@@ -229,6 +229,25 @@ func TestEncodeSame(t *testing.T) {
 	}
 }
 
+func TestWithoutANextHopNoneIsSent(t *testing.T) {
+	attrs := join(AppendAttr(nil, FlagTransitive, AttrOrigin, []byte{OriginIGP}), AppendAttr(nil, FlagTransitive, AttrASPath, nil),
+		AppendAttr(nil, optTransitive, AttrExtCommunities, make([]byte, 8)))
+	for _, f := range []Family{IPv4FlowSpec, IPv6FlowSpecVPN} {
+		e := NewEncoder(SendOptions{AS4: true})
+		if err := e.Announce(f, attrs); err != nil {
+			t.Fatal(err)
+		}
+		e.RouteRaw([]byte{3, 3, 0x81, 17}, 0)
+		var u Update
+		if err := parse(t, &u, e.Flush(), &Session{AS4: true}); err != nil {
+			t.Fatal(err)
+		}
+		if m, ok := u.Reach(); !ok || len(m.NextHop) != 0 || !bytes.Equal(u.ReachAttributes(nil), attrs) {
+			t.Errorf("%s: next hop %x, attributes %x, want none and %x", f, m.NextHop, u.ReachAttributes(nil), attrs)
+		}
+	}
+}
+
 func TestEncoderRefusesWhatDoesNotFit(t *testing.T) {
 	long := join(mandatory, AppendAttr(nil, 0xc0, AttrCommunities, make([]byte, 4040)))
 	e := NewEncoder(SendOptions{AS4: true})
