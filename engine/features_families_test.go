@@ -92,7 +92,7 @@ var anyFamilies = []anyFamily{
 	{family: wire.IPv6FlowSpec, route: nlri{raw: unhex("0a 01200020010db8 038111")}, text: "2001:db8::/32"},
 	{family: wire.IPv4FlowSpecVPN, route: nlri{raw: unhex("10 0000fde900000001 0118cb0071 038111")}, text: "203.0.113.0/24"},
 	{family: wire.L2VPNEVPN, hop: "198.51.100.1", route: nlri{raw: unhex("02 21 0000fde900000001 00000000000000000000 00000000 30 0200c0ffee01 00 000640")}, text: "02:00:c0:ff:ee:01"},
-	{family: wire.LS, hop: "198.51.100.1", route: nlri{raw: unhex("0001 0015 02 0000000000000000 0100 0008 0200 0004 0000fde9")}, text: "65001"},
+	{family: wire.LS, hop: "198.51.100.1", route: nlri{raw: unhex("0001 001f 02 0000000000000000 0100 0012 0200 0004 0000fde9 0203 0006 000000000001")}, text: "65001"},
 	{family: wire.MakeFamily(99, 9), hop: "198.51.100.1", route: nlri{raw: unhex("00 01 02 03 fe ff")}},
 }
 
