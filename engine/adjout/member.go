@@ -217,7 +217,9 @@ func (mb *Member) await(done chan struct{}) {
 		at = g.batch
 	}
 	mb.waiting = append(mb.waiting, waiter{at, done})
-	mb.arrive(g)
+	if !mb.running { // else what was taken last may not be with the sender yet
+		mb.arrive(g)
+	}
 }
 
 // arrive tells those who wait for a position.
@@ -332,6 +334,7 @@ func (mb *Member) next() (p parcel, more bool) {
 	if g == nil {
 		return p, false
 	}
+	mb.arrive(g)
 	if g.stopped || !mb.ready(g) {
 		mb.running = false
 		if mb.leaving {
@@ -427,7 +430,6 @@ func (mb *Member) follow(g *group) (p parcel) {
 		mb.pos++
 	}
 	p.msgs = mb.buf
-	mb.arrive(g)
 	return p
 }
 
