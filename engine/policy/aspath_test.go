@@ -66,7 +66,7 @@ func TestNumbersMatchAsTheirTextDoes(t *testing.T) {
 func TestExpressionsMadeAtRunTimeAreBounded(t *testing.T) {
 	var es pathExprs
 	for i := range 3 * maxPathExprs {
-		_, err := es.get(strings.Repeat("1", i%1000) + "$" + strings.Repeat("$", i/1000))
+		_, err := es.get(strings.Repeat("1", i%100) + "$" + strings.Repeat("$", i/100))
 		check(t, err)
 	}
 	if len(es.m) > maxPathExprs {

@@ -136,7 +136,7 @@ func TestFiltersThatAreTheSameShareWhatTheyRemember(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	a := newAttrs(t)
 	s := compile(t, a, condition(`from.name != "" && as_path.matches("^" + string(from.asn)) && prefix.length > med`))
-	at := make([]*PeerFacts, 40_000)
+	at := make([]*PeerFacts, 18_000)
 	f := s.Export("p", external, func(n rib.PeerNum) *PeerFacts { return at[n] }).(*exportFilter)
 	id := set{path: []uint32{65001}}.id(t, a)
 	for i := range at {
