@@ -39,7 +39,11 @@ func newLink(conn net.Conn) link {
 	}
 	l := &tcpLink{conn: c, raw: raw, local: addrPort(c.LocalAddr()), remote: addrPort(c.RemoteAddr())}
 	l.try = func(fd uintptr) bool {
-		l.n, l.err = sysWrite(fd, l.out)
+		for l.n < len(l.out) && l.err == nil {
+			var n int
+			n, l.err = sysWrite(fd, l.out[l.n:])
+			l.n += n
+		}
 		return true
 	}
 	l.all = func(fd uintptr) bool {
@@ -101,13 +105,13 @@ func (l *tcpLink) TryWrite(b []byte) (int, error) {
 	l.out, l.n, l.err = b, 0, nil
 	err := l.raw.Write(l.try)
 	l.out = nil
-	switch {
-	case err != nil:
+	if err != nil {
 		return 0, err
-	case l.err == errAgain:
-		return 0, nil
 	}
-	return max(l.n, 0), l.err
+	if l.err == errAgain {
+		l.err = nil
+	}
+	return l.n, l.err
 }
 
 func (l *tcpLink) Write(b []byte, progress func()) error {
