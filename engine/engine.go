@@ -168,7 +168,10 @@ func (e *Engine) awaitPeers() {
 	t := time.NewTicker(50 * time.Millisecond)
 	defer t.Stop()
 	end := e.started.Add(max(e.readyAfter, restartTime(e.bgp.cfg)))
-	for !e.bgp.heard() && time.Now().Before(end) {
+	for {
+		if _, waits := e.bgp.sessions.Waiting(); !waits || time.Now().After(end) {
+			break
+		}
 		select {
 		case <-e.ctx.Done():
 			return
@@ -176,25 +179,6 @@ func (e *Engine) awaitPeers() {
 		}
 	}
 	e.heard.Store(true)
-}
-
-// heard says whether every peer that is configured by its address, and enabled,
-// has sent End-of-RIB of all families.
-func (s *bgp) heard() bool {
-	for _, st := range s.sessions.Peers() {
-		if st.Range.IsValid() || !st.Enabled {
-			continue
-		}
-		if st.Session == nil {
-			return false
-		}
-		for _, f := range st.Families {
-			if f.Negotiated && f.EndOfRIB.IsZero() {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // drop takes a peer of a dump away. The loader knows those that it brought.
