@@ -20,12 +20,14 @@ type Options struct {
 	ringBytes int // of encoded changes that a group keeps for members that lag
 	window    int // entries that a run sorts at a time
 	maxDead   int // withdrawn entries that a group keeps for members that lag
+	slice     int // prefixes that a scan judges at a time
 }
 
 const (
 	defaultRing    = 4 << 20
 	defaultWindow  = 128 << 10
 	defaultMaxDead = 1 << 20
+	defaultSlice   = 512
 
 	tick = time.Second // how often groups look after the sets that they hold
 )
@@ -64,6 +66,9 @@ func New(o Options) *Manager {
 	}
 	if o.maxDead == 0 {
 		o.maxDead = defaultMaxDead
+	}
+	if o.slice == 0 {
+		o.slice = defaultSlice
 	}
 	m := &Manager{rib: o.RIB, log: o.Log, o: o, stop: make(chan struct{}), byKey: map[string]*group{}, groups: map[*group]struct{}{}}
 	m.held.Store(o.Hold)

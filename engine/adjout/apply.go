@@ -13,9 +13,10 @@ const (
 	toOthers       // all but one peer
 	toOne          // one peer
 
-	// late is for members that lag alone. An entry that has changed, but not in
-	// what they are sent, is left out of a run that ends before: who takes such
-	// a run has it from here.
+	// late is for members that lag alone. A run leaves out what has changed
+	// since its end, so who comes from one may know nothing of what was so
+	// before: of an entry that changes, the ring has to tell everybody what is
+	// so now, also those for whom this change is none.
 	late scope = 4
 )
 
@@ -107,7 +108,10 @@ func (g *group) set(st *state, r *result, at ref, o *outPath) {
 	live := e[wStamp] != 0 && meta&entryDead == 0
 	if o == nil {
 		if live {
-			g.emit(toOthers, old, fam, &r.prefix, 0, st.lay.labelsOf(e), id)
+			g.emit(toOthers, old, fam, &r.prefix, 0, 0, id)
+			if meta&entryConst == 0 {
+				g.emit(toOne|late, old, fam, &r.prefix, 0, 0, id)
+			}
 			st.live--
 			count(st.own, old, -1)
 			g.bury(st, fam, at, e)
@@ -126,8 +130,11 @@ func (g *group) set(st *state, r *result, at ref, o *outPath) {
 		g.emit(toOne, old, fam, &r.prefix, o.attrs, o.labels, id)
 		g.emit(toOthers|late, o.peer, fam, &r.prefix, o.attrs, o.labels, id)
 	}
-	if live && old != o.peer {
-		g.emit(toOne, o.peer, fam, &r.prefix, 0, o.labels, id)
+	switch {
+	case live && old != o.peer:
+		g.emit(toOne, o.peer, fam, &r.prefix, 0, 0, id)
+	case e[wStamp] != 0 && (old != o.peer || meta&entryConst == 0):
+		g.emit(toOne|late, o.peer, fam, &r.prefix, 0, 0, id)
 	}
 	if live {
 		count(st.own, old, -1)
@@ -304,8 +311,13 @@ func (g *group) setServer(st *state, r *result, head ref, paths []outPath) {
 			is.alt, is.only = paths[1], paths[0].peer
 		}
 	}
-	g.tellServer(r, &was, &is)
 	at, second := st.withID(head, idMain), st.withID(head, idAlt)
+	never := head == 0 // the source of the main path never had it from us
+	if at != 0 {
+		e := st.entry(at)
+		never = e[wMeta]&entryConst != 0 && (!is.has || entryPeer(e) == is.main.peer)
+	}
+	g.tellServer(r, &was, &is, never)
 	if at == 0 && is.has {
 		if at = st.insert(&r.prefix, r.hash, head); at == 0 {
 			return
@@ -367,7 +379,7 @@ func (s *state) served(head ref) (v served) {
 
 // tellServer emits the difference. All members but the sources of the two main
 // paths see the main path alone.
-func (g *group) tellServer(r *result, was, is *served) {
+func (g *group) tellServer(r *result, was, is *served, never bool) {
 	changed := was.main.attrs != is.main.attrs || was.main.labels != is.main.labels
 	except := was.main.peer
 	if is.has {
@@ -385,7 +397,7 @@ func (g *group) tellServer(r *result, was, is *served) {
 		case m != except && changed:
 		case a != b || la != lb:
 			g.emit(toOne, m, r.fam, &r.prefix, b, lb, 0)
-		case b != 0 && *was != *is:
+		case *was != *is && (b != 0 || !never):
 			g.emit(toOne|late, m, r.fam, &r.prefix, b, lb, 0)
 		}
 	}

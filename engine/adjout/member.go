@@ -179,6 +179,12 @@ func (mb *Member) hasErrand(fam int) bool {
 	return slices.ContainsFunc(mb.pending, func(e errand) bool { return e.fam == fam })
 }
 
+// hasEnhanced is hasErrand for one between marks: its end is that of one before,
+// too.
+func (mb *Member) hasEnhanced(fam int) bool {
+	return slices.ContainsFunc(mb.pending, func(e errand) bool { return e.fam == fam && len(e.after) > 0 })
+}
+
 // SetExport gives the member another export policy; see Manager.SetExports.
 func (mb *Member) SetExport(e Export) { mb.m.SetExports(map[*Member]Export{mb: e}) }
 
@@ -291,7 +297,7 @@ func (g *group) prime() {
 		return
 	}
 	for _, st := range g.states {
-		if st.live >= scanSlice/2 {
+		if st.live >= g.m.o.slice/2 {
 			g.primed = true
 		}
 	}
@@ -393,7 +399,7 @@ func (mb *Member) ready(g *group) bool {
 		return true
 	}
 	if len(mb.pending) > 0 {
-		mb.closing = slices.DeleteFunc(mb.closing, func(e ending) bool { return !e.initial && mb.hasErrand(e.fam) })
+		mb.closing = slices.DeleteFunc(mb.closing, func(e ending) bool { return !e.initial && mb.hasEnhanced(e.fam) })
 		set := &runSet{g: g, b1: mb.pos, skipAt: mb.pos, made: time.Now()}
 		mb.job = &job{set: set, todo: mb.pending, first: true}
 		mb.pending = nil
@@ -451,6 +457,15 @@ func (mb *Member) finish(job *job) {
 	if len(job.todo) == 0 {
 		if job.set.b0 != 0 {
 			mb.pos = job.set.b1
+		}
+		// What the run has left out comes by the ring.
+		for i := range mb.closing {
+			mb.closing[i].at = g.batch
+		}
+		for i := range mb.waiting {
+			if w := &mb.waiting[i]; w.at != 0 {
+				w.at = g.batch
+			}
 		}
 		job.end()
 		mb.job = nil

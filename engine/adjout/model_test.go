@@ -232,7 +232,7 @@ type model struct {
 
 func runModel(t *testing.T, sh shape, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	w := newWorld(t, shard.Options{Shards: 2, FeedSize: 512}, Options{ringBytes: 512 + rnd.IntN(4096), window: 1 + rnd.IntN(64)})
+	w := newWorld(t, shard.Options{Shards: 2, FeedSize: 512}, Options{ringBytes: 512 + rnd.IntN(4096), window: 1 + rnd.IntN(64), slice: 4 + rnd.IntN(60)})
 	m := &model{world: w, rnd: rnd, sh: sh}
 	m.policies = []*policy{
 		acceptAll,

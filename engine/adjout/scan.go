@@ -37,10 +37,7 @@ type scanUnit struct {
 	until *prefix
 }
 
-const (
-	scanSlice = 512
-	fedBits   = 20
-)
+const fedBits = 20
 
 // begin starts a scan, or starts it anew.
 func (s *scan) begin(v *shard.View, states []*state) {
@@ -124,7 +121,7 @@ func (s *scan) touched(hash uint64) bool {
 func (g *group) scanSlice() (done bool) {
 	s := &g.scan
 	g.judge.begin()
-	for len(s.units) > 0 && len(g.judge.results) < scanSlice {
+	for len(s.units) > 0 && len(g.judge.results) < g.m.o.slice {
 		u := s.units[0]
 		ref := g.judge.table(u.table)
 		if ref.fam < 0 || g.scanUnit(u, ref) {
@@ -159,7 +156,7 @@ func (g *group) scanUnit(u scanUnit, ref tableRef) (done bool) {
 		} else {
 			j.records(&p, ref, rs)
 		}
-		more = len(j.results)+len(g.late) < scanSlice
+		more = len(j.results)+len(g.late) < g.m.o.slice
 		return more
 	})
 	if err != nil {
@@ -204,7 +201,7 @@ func (g *group) sweepSlice() (done bool) {
 				if n := len(j.results); n == 0 || j.results[n-1].prefix != p {
 					j.latest(&p, g.judge.table(p.table))
 				}
-				if len(j.results) >= scanSlice {
+				if len(j.results) >= g.m.o.slice {
 					return false
 				}
 			}
