@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -56,11 +57,21 @@ func labelStack(labels ...uint32) (b []byte) {
 	return b
 }
 
+// unhex reads hex with blanks in it.
 func unhex(s string) []byte {
-	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
 	if err != nil {
 		panic(err)
 	}
+	return b
+}
+
+// rawUpdate writes an UPDATE of attributes and NLRI as they are given.
+func rawUpdate(attrs, nlri []byte) []byte {
+	b := append(bytes.Repeat([]byte{0xff}, 16), 0, 0, byte(wire.MsgUpdate), 0, 0)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(attrs)))
+	b = append(append(b, attrs...), nlri...)
+	binary.BigEndian.PutUint16(b[16:], uint16(len(b)))
 	return b
 }
 

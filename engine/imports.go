@@ -35,6 +35,9 @@ func (s *bgp) importInput(ses *session.Session, c *config.Peer, facts *policy.Pe
 		Own:      append([]netip.Addr{ses.Local.Addr().Unmap()}, s.own.all()...),
 		Loopback: ses.Remote.Addr().Unmap().IsLoopback(),
 	}
+	if ses.LocalAS != s.cfg.AS && !c.LocalAS.NoPrepend {
+		in.checks.Prepend = ses.LocalAS
+	}
 	if id := addrID(s.cfg.ClusterID); id != 0 {
 		in.checks.ClusterID = id
 	}

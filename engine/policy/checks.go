@@ -19,6 +19,10 @@ type Checks struct {
 	// in an AS_PATH.
 	LocalAS    []uint32
 	AllowOwnAS uint8
+	// Prepend is put before the AS_PATH of what an external peer sends that
+	// passes: the AS number that it sees us as, where that is not the router's
+	// (RFC 7705 section 3.1). 0: none.
+	Prepend uint32
 	// RouterID and ClusterID are ours; 0 is not checked.
 	RouterID, ClusterID uint32
 	// EnforceFirstAS: the first AS of an external peer's path is its own. It is
@@ -139,7 +143,8 @@ func (k *checker) lookAtPath(v []byte, f *findings) {
 }
 
 // check judges a set. It returns the set to go on with, which is another where
-// OTC was added or GRACEFUL_SHUTDOWN honoured, or why its routes are refused.
+// OTC was added, GRACEFUL_SHUTDOWN honoured or our AS prepended, or why its
+// routes are refused.
 func (k *checker) check(f wire.Family, id rib.AttrID) (rib.AttrID, rib.FilterReason) {
 	canonical, ok := k.attrs.Bytes(id)
 	if !ok {
@@ -151,7 +156,7 @@ func (k *checker) check(f wire.Family, id rib.AttrID) (rib.AttrID, rib.FilterRea
 	}
 	addOTC := !found.hasOTC && unicast(f) &&
 		(k.role == config.RoleCustomer || k.role == config.RoleRSClient || k.role == config.RolePeer)
-	if !addOTC && !found.shutdown {
+	if !addOTC && !found.shutdown && (k.Prepend == 0 || !k.external) {
 		return id, rib.FilterNone
 	}
 	return k.change(canonical, id, addOTC, found.shutdown)
@@ -250,6 +255,9 @@ func (k *checker) change(canonical []byte, id rib.AttrID, addOTC, shutdown bool)
 	}
 	if shutdown {
 		e.SetUint32(wire.AttrLocalPref, 0)
+	}
+	if k.Prepend != 0 && k.external {
+		e.Prepend(k.Prepend, 1)
 	}
 	changed, err := r.intern()
 	if err != nil {

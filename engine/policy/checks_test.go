@@ -147,6 +147,21 @@ func TestOnlyToCustomerOnIngress(t *testing.T) {
 	}
 }
 
+func TestTheLocalASOfASessionIsPutBeforeWhatComesByIt(t *testing.T) {
+	a := newAttrs(t)
+	s := compile(t, a, condition(`as_path.length == 2`))
+	in, out := set{path: []uint32{65001}}, set{path: []uint32{3000, 65001}}
+	id := in.id(t, a)
+	for range 2 {
+		if got, _ := judge(t, s.Import("p", external, Checks{Prepend: 3000}), routeOf{prefix: "10.0.0.0/8", attrs: id}); got != (rib.Verdict{Attrs: out.id(t, a)}) {
+			t.Errorf("external: got %+v", got)
+		}
+	}
+	if got, _ := judge(t, s.Import(AcceptAll, PeerFacts{Internal: true}, Checks{Prepend: 3000}), routeOf{prefix: "10.0.0.0/8", attrs: id}); got != (rib.Verdict{Attrs: id}) {
+		t.Errorf("internal: got %+v", got)
+	}
+}
+
 func TestGracefulShutdownLowersTheLocalPrefBeforePolicy(t *testing.T) {
 	a := newAttrs(t)
 	s := compile(t, a, condition(`local_pref == 0 && has_local_pref`))
