@@ -56,7 +56,9 @@ type playerOptions struct {
 	id       uint32 // 0: from the address
 	hold     uint16 // 0: 90
 	families []wire.Family
-	addPath  bool
+	addPath  bool              // both ways; the next two are one way each
+	sendIDs  bool              // path ids in what the player sends
+	takeIDs  bool              // path ids in what it is sent
 	as2      bool              // without 4-octet AS numbers
 	extended bool              // with extended messages
 	more     []wire.Capability // besides
@@ -120,9 +122,14 @@ func (p *player) capabilities(o playerOptions) []wire.Capability {
 	if o.extended {
 		caps = append(caps, wire.ExtendedMessageCapability())
 	}
-	if o.addPath {
-		caps = append(caps, wire.AddPathCapability(set, set))
-		p.opts.AddPath, p.parse.AddPath = set, set
+	if o.addPath || o.sendIDs {
+		p.opts.AddPath = set
+	}
+	if o.addPath || o.takeIDs {
+		p.parse.AddPath = set
+	}
+	if o.addPath || o.sendIDs || o.takeIDs {
+		caps = append(caps, wire.AddPathCapability(p.parse.AddPath, p.opts.AddPath))
 	}
 	return append(caps, o.more...)
 }
