@@ -171,15 +171,18 @@ func (f *feedWriter) peerDown(n rib.PeerNum) {
 	}
 }
 
-// publish makes the changes visible and returns the sequence behind them.
-func (f *feedWriter) publish() uint64 {
+// seal ends the changes of a batch and returns the sequence behind them.
+func (f *feedWriter) seal() uint64 {
 	if !f.on {
 		f.low.Store(f.seq)
 	}
-	f.head.Store(f.seq)
 	f.more = false
 	return f.seq
 }
+
+// publish makes the changes visible that were sealed. The state that they led to
+// is published by then: a follower may look up what it reads of.
+func (f *feedWriter) publish() { f.head.Store(f.seq) }
 
 // wake tells the followers that wait.
 func (f *feedWriter) wake() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +99,9 @@ func (f *Follower) Snapshot() *View {
 	v := f.r.View()
 	for i := range f.pos {
 		f.pos[i] = v.h.states[i].seq
+		for f.r.shards[i].feed.head.Load() < f.pos[i] {
+			runtime.Gosched() // the shard is between two words of a publication
+		}
 	}
 	f.lost = false
 	return v

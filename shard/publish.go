@@ -76,7 +76,7 @@ func (s *shard) publish() {
 	ref := s.must(stWords)
 	w := s.r.trees.Words(ref, stWords)
 	w[stVersion], w[stEra] = s.version, s.era
-	seq := s.feed.publish()
+	seq := s.feed.seal()
 	w[stSeqLo], w[stSeqHi] = uint32(seq), uint32(seq>>32)
 	w[stDown], w[stDownLen] = s.downRef, s.downLen
 	w[stRoots] = s.roots.Root()
@@ -91,6 +91,7 @@ func (s *shard) publish() {
 		s.trees.Retire(old, stWords, s.version)
 	}
 	s.published.Store(ref)
+	s.feed.publish() // who reads of a change finds it in the tables
 	epoch := s.r.domain.Advance()
 	s.trees.Publish(s.version, epoch)
 	s.blocks.Publish(s.version, epoch)

@@ -116,6 +116,9 @@ func (g *group) split(key string, mbs []*Member) {
 	t := g.t
 	t.Export = mbs[0].want
 	c := makeGroup(m, key, t)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.commands = append(c.commands, c.rejudge)
 	c.batch, c.filling = g.batch, g.filling
 	c.ring.reset(c.batch)
 	c.dead = append(c.dead, g.dead...)
@@ -137,7 +140,6 @@ func (g *group) split(key string, mbs []*Member) {
 		mb.rebase(c)
 	}
 	c.follow = m.rib.Follow(g.follow.Position())
-	c.commands = append(c.commands, c.rejudge)
 	m.groups[c] = struct{}{}
 	if m.byKey[key] == nil {
 		m.byKey[key] = c

@@ -279,6 +279,9 @@ func (r *run) collect(s span) *window {
 	g := r.set.g
 	st := g.states[r.fam]
 	w := newWindow(r.set, r.fam)
+	g.mu.Lock()
+	w.known = r.set.b0 != 0 || r.set.b1 > r.set.skipAt
+	g.mu.Unlock()
 	stride := st.lay.stride
 	for i := s.from; i < s.upto; i++ {
 		g.mu.Lock()
@@ -301,7 +304,8 @@ type window struct {
 	fam   int
 	lay   layout
 	mode  mode
-	users int // with the run's lock
+	known bool // its own entries may be with a member, from before they were its own
+	users int  // with the run's lock
 	words []uint32
 	order []uint64 // set, number of the entry
 
@@ -465,7 +469,7 @@ func (w *window) to(e []uint32, m rib.PeerNum) what {
 		return does
 	case entryPeer(e) != m:
 		return does
-	case meta&(entryConst|entryFresh) != 0 || w.set.b0 == 0 && w.set.b1 <= w.set.skipAt:
+	case meta&(entryConst|entryFresh) != 0 || !w.known:
 		return nothing // its own, and was never sent it
 	case does == announce && w.mode == modeServer && meta&entryAlt != 0:
 		return nothing // another entry has what it is sent instead

@@ -68,8 +68,11 @@ type Target struct {
 	// IPv4 routes without NextHop4 go out with NextHop6 where ExtendedNextHop
 	// (RFC 8950) has the family, else not at all; IPv6 routes without NextHop6
 	// have NextHop4 mapped into IPv6. LinkLocal goes with NextHop6 (RFC 2545).
-	NextHop                       NextHop
+	NextHop NextHop
+	// Over6: the session runs over IPv6, and with ExtendedNextHop NextHop6 goes
+	// before NextHop4 too.
 	NextHop4, NextHop6, LinkLocal netip.Addr
+	Over6                         bool
 	ExtendedNextHop               wire.FamilySet
 
 	Families []wire.Family       // to be sent, in this order
@@ -107,7 +110,7 @@ func (t *Target) key() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%t %t %t %d %t %t %d %d %t %d %d %t", t.Internal, t.RRClient, t.RSClient, t.Role, t.HasRole, t.LLGR,
 		t.AS, t.GlobalAS, t.ReplaceAS, t.RouterID, t.ClusterID, t.RemovePrivateAS)
-	fmt.Fprintf(&b, " %d %v %v %v", t.NextHop, t.NextHop4, t.NextHop6, t.LinkLocal)
+	fmt.Fprintf(&b, " %d %v %v %v %t", t.NextHop, t.NextHop4, t.NextHop6, t.LinkLocal, t.Over6)
 	fmt.Fprintf(&b, " %t %t %t %v", t.Send.AS4, t.Send.Extended, t.Send.MP4, t.Interval)
 	for _, f := range t.Families {
 		fmt.Fprintf(&b, " %v/%d/%t", f, t.AddPath[f], t.ExtendedNextHop.Has(f))

@@ -272,10 +272,11 @@ func (r *rules) keepsHop(f wire.Family, hop []byte) bool {
 // ownHop sets our own address.
 func (r *rules) ownHop(f wire.Family) bool {
 	t := r.t
+	extended := t.NextHop6.Is6() && t.ExtendedNextHop.Has(f)
 	switch {
-	case f.Is4() && t.NextHop4.Is4():
+	case f.Is4() && t.NextHop4.Is4() && !(extended && t.Over6):
 		r.edit.SetNextHop(t.NextHop4, netip.Addr{})
-	case f.Is4() && t.NextHop6.Is6() && t.ExtendedNextHop.Has(f):
+	case f.Is4() && extended:
 		r.edit.SetNextHop(t.NextHop6, r.linkLocal())
 	case f.Is4():
 		return false
