@@ -218,6 +218,7 @@ func (s *bgp) target(ses *session.Session, c *config.Peer) adjout.Target {
 		t.AddPath[f] = max(1, int(send))
 	}
 	t.NextHop4, t.NextHop6, t.LinkLocal = s.own.towards(ses.Local.Addr(), ses.Remote.Addr(), ses.Internal)
+	t.Over6 = ses.Local.Addr().Unmap().Is6()
 	return t
 }
 
