@@ -46,7 +46,11 @@ func TestInteropGracefulRestart(t *testing.T) {
 
 		// The last of its routes is no more.
 		_ = d.Withdraw(routes[len(routes)-1])
+		// GoBGP is told its routes when it runs: before its session, then, so that
+		// its End-of-RIB comes after them.
+		dh.Pull()
 		d.Start(true)
+		dh.Plug()
 		r.waitState(dh.V4, "established")
 		r.until(dh.V4, "has routes that are not stale, and no others", func(p apiv1.Peer) bool {
 			f := family(p, unicast[0])

@@ -76,6 +76,9 @@ func (d *bird) conf() string {
 		if d.cfg.Restart > 0 {
 			fmt.Fprintf(&b, "  graceful restart yes;\n  graceful restart time %d;\n", int(d.cfg.Restart.Seconds()))
 		}
+		if n.Role != "" {
+			fmt.Fprintf(&b, "  local role %s;\n", strings.ReplaceAll(n.Role, "-", "_"))
+		}
 		if n.RouteServerClient {
 			b.WriteString("  rs client;\n")
 		}
@@ -84,8 +87,12 @@ func (d *bird) conf() string {
 		}
 		for _, f := range n.families() {
 			ways := map[[2]bool]string{{true, true}: "on", {true, false}: "tx", {false, true}: "rx", {}: "off"}
-			fmt.Fprintf(&b, "  %s { import all; export filter sent; add paths %s; next hop self ebgp; };\n",
-				birdFamilies[f].channel, ways[[2]bool{n.AddPathSend, n.AddPathReceive}])
+			more := ""
+			if n.ExtendedNextHop && !n.Address.Is4() && strings.HasPrefix(f, "ipv4") {
+				more = " extended next hop yes;"
+			}
+			fmt.Fprintf(&b, "  %s {%s import all; export filter sent; add paths %s; next hop self ebgp; };\n",
+				birdFamilies[f].channel, more, ways[[2]bool{n.AddPathSend, n.AddPathReceive}])
 		}
 		b.WriteString("}\n")
 	}

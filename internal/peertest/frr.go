@@ -79,6 +79,12 @@ func (d *frr) conf() string {
 		if n.TTL {
 			say("ttl-security hops 1")
 		}
+		if n.Role != "" {
+			say("local-role %s", strings.Replace(n.Role+" ", "rs ", "rs-server", 1))
+		}
+		if n.ExtendedNextHop {
+			say("capability extended-nexthop")
+		}
 	}
 	for _, f := range []string{"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-labelled-unicast", "ipv6-labelled-unicast", "ipv4-vpn", "ipv6-vpn"} {
 		fmt.Fprintf(&b, " address-family %s\n", strings.Replace(frrFamily(f), "labelled", "labeled", 1))

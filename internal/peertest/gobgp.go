@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -103,10 +104,36 @@ var gobgpFlags = map[string]string{
 	"ipv4-labelled-unicast": "ipv4-mpls", "ipv6-labelled-unicast": "ipv6-mpls",
 }
 
+// Families is what GoBGP has beyond a Router: routes of any family.
+type Families interface {
+	RIB(verb, family string, words ...string) error
+	Keys(family string) ([]string, error)
+}
+
 // RIB adds, or with "del" removes, a route of any family in GoBGP's own words.
 func (d *gobgp) RIB(verb, family string, words ...string) error {
 	_, err := d.ctl(append([]string{"global", "rib", verb, "-a", gobgpFlags[family]}, words...)...)
 	return err
+}
+
+// Keys returns the NLRI of a family that it holds, its own and others', as it
+// writes them.
+func (d *gobgp) Keys(family string) (keys []string, err error) {
+	out, err := d.ctl("global", "rib", "-a", gobgpFlags[family], "-j")
+	if err != nil {
+		return nil, err
+	}
+	var table map[string]json.RawMessage
+	if len(out) > 0 && out[0] == '{' {
+		if err := json.Unmarshal(out, &table); err != nil {
+			return nil, fmt.Errorf("gobgp: %w: %s", err, out)
+		}
+	}
+	for k := range table {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys, nil
 }
 
 func (d *gobgp) announce(routes []Route) error {

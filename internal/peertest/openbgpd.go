@@ -104,6 +104,12 @@ func (d *openBGPD) conf() string {
 		if n.TTL {
 			b.WriteString("  ttl-security yes\n")
 		}
+		if n.RouteServer {
+			b.WriteString("  enforce neighbor-as no\n")
+		}
+		if n.Role != "" {
+			fmt.Fprintf(&b, "  announce policy %s\n", n.Role)
+		}
 		if n.RouteServerClient {
 			b.WriteString("  transparent-as yes\n")
 		}

@@ -39,6 +39,13 @@ type Neighbor struct {
 	MD5                         string
 	// TTL asks for TTL security over one hop.
 	TTL bool
+	// RouteServer: the neighbour is a route server, whose own AS is in no path.
+	RouteServer bool
+	// ExtendedNextHop has IPv4 routes with an IPv6 next hop (RFC 8950).
+	ExtendedNextHop bool
+	// Role is the router's own towards the neighbour (RFC 9234): provider,
+	// rs, rs-client, customer, peer. GoBGP and ExaBGP know none.
+	Role string
 	// RouteServerClient makes the router a route server for it, ReflectorClient
 	// a route reflector; not all daemons can.
 	RouteServerClient, ReflectorClient bool
