@@ -119,5 +119,12 @@ func (t *Table) StoreRow(i uint32, row []uint32) {
 // stored to.
 func (t *Table) Used(i uint32) bool { return t.chunks[i>>tablePageBits].Load() != nil }
 
+// Empty makes all words zero and lets the memory go.
+func (t *Table) Empty() {
+	for i := range t.chunks {
+		t.chunks[i].Store(nil)
+	}
+}
+
 // Close lets the memory go; nobody may use t after it.
 func (t *Table) Close() { t.chunks = nil }

@@ -144,6 +144,15 @@ func (t *Table) StoreRow(i uint32, row []uint32) {
 // stored to.
 func (t *Table) Used(i uint32) bool { return t.used[i/TablePage].Load() }
 
+// Empty makes all words zero and gives the memory back. Who reads meanwhile sees
+// a word as it was or zero.
+func (t *Table) Empty() {
+	_ = unix.Madvise(t.raw, unix.MADV_DONTNEED) // what it was stays readable
+	for i := range t.used {
+		t.used[i].Store(false)
+	}
+}
+
 // Close gives the memory back; nobody may use t after it.
 func (t *Table) Close() {
 	if t.raw != nil {

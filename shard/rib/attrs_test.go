@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -337,4 +338,42 @@ func TestSweptMemoryGoesBack(t *testing.T) {
 	if left := a.sets.arena.Stats().ResidentWords; left > full/2 {
 		t.Errorf("%d words of %d are left for %d of %d sets", left, full, len(kept), n)
 	}
+}
+
+// WarmHashes may come at any time: beside new sets, sweeps, and indexes that are
+// replaced.
+func TestWarmingNeedsNoLock(t *testing.T) {
+	a := newAttrs(t, AttrsOptions{})
+	const n = 60_000
+	hashes := make([]uint64, n)
+	for i := range hashes {
+		hashes[i] = a.Hash(numbered(uint32(i)))
+	}
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for i := 0; !stop.Load(); i = (i + 40) % (n - 40) {
+				a.WarmHashes(hashes[i : i+40])
+			}
+		})
+	}
+	now := uint32(1)
+	for round := range uint32(8) {
+		for i := round * n / 2; i < round*n/2+n; i++ { // half of them are new: slots of the others are gone
+			id, ok := a.InternHashed(numbered(i), a.Hash(numbered(i)))
+			if b, _ := a.Bytes(id); !ok || !bytes.Equal(b, numbered(i)) {
+				t.Fatalf("round %d: set %d is %x", round, i, b)
+			}
+		}
+		for range 3 {
+			now += 1000
+			a.BeginSweep().End(true, now, now-500)
+		}
+		if got := a.Stats().Sets; got != 0 {
+			t.Fatalf("round %d: %d sets are in use", round, got)
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
 }

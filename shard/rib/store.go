@@ -77,8 +77,8 @@ type stripe struct {
 	mu    sync.Mutex
 	index *index // written with mu held
 	warm  atomic.Pointer[index]
-	past  []pastIndex
-	used  uint32 // slots that are not empty
+	past  []*index // that were too small: empty
+	used  uint32   // slots that are not empty
 	live  uint32
 	next  uint32 // local ids from here on were never used
 	free  []uint32
@@ -94,18 +94,6 @@ type stripe struct {
 type index struct {
 	*slab.Table
 	mask uint32
-}
-
-// pastIndex is an index that was replaced: warm may be reading it.
-type pastIndex struct {
-	*index
-	sweep uint32
-}
-
-// setIndex makes x the index, without anything in it.
-func (st *stripe) setIndex(x *index) {
-	st.index, st.used = x, 0
-	st.warm.Store(x)
 }
 
 func newIndex(slots uint32) *index { return &index{slab.NewTable(slots), slots - 1} }
@@ -130,7 +118,8 @@ func newStore(name string, words, maxIDs uint32, maxWords uint64) *store {
 	for i := range s.stripes {
 		st := &s.stripes[i]
 		st.heap = slab.NewHeap(s.arena, d, nil)
-		st.setIndex(newIndex(minSlots))
+		st.index = newIndex(minSlots)
+		st.warm.Store(st.index)
 		st.next = 1
 	}
 	return s
@@ -380,29 +369,39 @@ func (s *store) rehash(st *stripe, n uint32) bool {
 	default:
 		size *= 2
 	}
+	old, used := st.index, st.used
 	for ; size <= 1<<24; size *= 2 {
-		old, used := st.index, st.used
-		st.setIndex(newIndex(size))
-		if s.refill(st, n, old) {
-			st.past = append(st.past, pastIndex{old, s.sweep.Load()})
-			return true
+		x := newIndex(size)
+		st.index, st.used = x, 0
+		switch {
+		case !s.refill(st, n, old):
+			x.Close()
+			st.index, st.used = old, used
+			continue
+		case x.mask == old.mask:
+			old.copy(x)
+			x.Close()
+			st.index = old
+		default:
+			// warm may be reading the old one, at any time: only its memory goes.
+			st.warm.Store(x)
+			old.Empty()
+			st.past = append(st.past, old)
 		}
-		st.past = append(st.past, pastIndex{st.index, s.sweep.Load()})
-		st.setIndex(old)
-		st.used = used
+		return true
 	}
 	return false
 }
 
-// forget closes the indexes that were replaced before the last sweep: who was
-// warming up then is through for minutes.
-func (st *stripe) forget(sweep uint32) {
-	n := 0
-	for n < len(st.past) && (sweep-st.past[n].sweep)&stampMask >= 2 {
-		st.past[n].Close()
-		n++
+// copy makes an index what another of its size is.
+func (x *index) copy(from *index) {
+	var row [64]uint32
+	for at := uint32(0); at <= x.mask; at += uint32(len(row)) {
+		for i := range row {
+			row[i] = from.Load(at + uint32(i))
+		}
+		x.StoreRow(at, row[:])
 	}
-	st.past = append(st.past[:0], st.past[n:]...)
 }
 
 func (s *store) refill(st *stripe, n uint32, old *index) bool {

@@ -69,7 +69,6 @@ func (s *store) end(m *marks, mayEnd bool, now, rested uint32) (ended, freed int
 		}
 		freed += s.free(st, n, rested)
 		s.move(st, n, now)
-		st.forget(cur)
 		st.mu.Unlock()
 	}
 	return ended, freed
