@@ -25,7 +25,7 @@ type Options struct {
 
 const (
 	defaultRing    = 4 << 20
-	defaultWindow  = 128 << 10
+	defaultWindow  = 256 << 10
 	defaultMaxDead = 1 << 20
 	defaultSlice   = 512
 

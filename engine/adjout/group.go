@@ -34,6 +34,7 @@ type group struct {
 	later   []func() // commands that wait for the end of the scan
 	idle    []func() // and for the end of the feed
 	taken   []bool
+	warmed  uint32    // so that state.warm is not for nothing
 	round   []*Member // who is handed the batch in hand
 	scratch []byte
 	last    time.Time // of the last batch, where there is an interval
@@ -47,6 +48,7 @@ type group struct {
 	telling  bool     // somebody is told of changes as they happen
 	filling  bool     // no scan has ended yet
 	hold     bool     // nobody is told anything until the scan has ended
+	expected bool     // the states know how large they get
 	primed   bool     // while filling: there is enough for the first messages
 	deltas   []delta
 	ring     ring
@@ -207,26 +209,20 @@ func (g *group) tooSoon() bool {
 // restart scans the table, at the beginning and where the feed has gone past.
 func (g *group) restart() {
 	v := g.follow.Snapshot()
-	if g.filling && !g.scan.active {
-		g.mu.Lock()
-		for i, st := range g.states {
-			if g.judge.fams[i].mode != modeAddPath {
-				st.reserve(g.prefixes(st))
-			}
-		}
-		g.mu.Unlock()
-	}
 	g.scan.begin(v, g.states)
 }
 
-// prefixes is how many prefixes the Loc-RIB has in a family of one table.
-func (g *group) prefixes(st *state) (n int) {
+// expect tells the states how large they may get. It is not done before the
+// first routes are out.
+func (g *group) expect() {
+	g.expected = true
 	for _, t := range g.m.rib.Stats().Tables {
-		if t.Family == st.lay.family {
-			n += int(t.Prefixes)
+		for _, st := range g.states {
+			if t.Family == st.lay.family && t.Prefixes > 100*numBuckets {
+				st.expect(int(t.Prefixes))
+			}
 		}
 	}
-	return n
 }
 
 // take judges what the feed tells of.
@@ -257,6 +253,9 @@ func (g *group) take(changes []shard.Change) {
 func (g *group) advance() {
 	done := g.scanSlice()
 	g.commit()
+	if g.filling && g.primed && !g.expected {
+		g.expect()
+	}
 	if !done {
 		return
 	}
@@ -280,6 +279,10 @@ func (g *group) commit() {
 	g.mu.Lock()
 	g.renumber()
 	g.batch++
+	for i := range g.judge.results {
+		r := &g.judge.results[i]
+		g.warmed += g.states[r.fam].warm(r.hash)
+	}
 	g.telling = !g.hold && (len(g.step) > 0 || g.anyInRing())
 	for i := range g.judge.results {
 		r := &g.judge.results[i]
@@ -299,9 +302,10 @@ func (g *group) commit() {
 	for _, mb := range g.round {
 		mb.sending = true
 	}
+	tells := len(b.buf) > 0 // b may be another's after hand
 	g.mu.Unlock()
 	g.hand(b)
-	if g.t.Interval > 0 && len(b.buf) > 0 {
+	if g.t.Interval > 0 && tells {
 		g.last = time.Now()
 	}
 }

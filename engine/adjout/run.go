@@ -181,6 +181,7 @@ type run struct {
 type span struct {
 	lo, hi     uint32 // sets, hi included
 	from, upto int    // buckets
+	n          int    // entries, about
 }
 
 const histogramBits = 14
@@ -222,7 +223,7 @@ func (r *run) plan() {
 			parts = 1
 		}
 		for p := range parts {
-			r.spans = append(r.spans, span{lo, hi, p * numBuckets / parts, (p + 1) * numBuckets / parts})
+			r.spans = append(r.spans, span{lo, hi, p * numBuckets / parts, (p + 1) * numBuckets / parts, int(in) / parts})
 		}
 		lo, in = next<<shift, 0
 	}
@@ -279,6 +280,11 @@ func (r *run) collect(s span) *window {
 	g := r.set.g
 	st := g.states[r.fam]
 	w := newWindow(r.set, r.fam)
+	room := s.n
+	if s.upto-s.from < numBuckets {
+		room += room / 8
+	}
+	w.words, w.order = make([]uint32, 0, room*st.lay.stride), make([]uint64, 0, room)
 	g.mu.Lock()
 	w.known = r.set.b0 != 0 || r.set.b1 > r.set.skipAt
 	g.mu.Unlock()
@@ -307,7 +313,7 @@ type window struct {
 	known bool // its own entries may be with a member, from before they were its own
 	users int  // with the run's lock
 	words []uint32
-	order []uint64 // set, number of the entry
+	order []uint64 // set, number of the entry before it was put in order
 
 	mu     sync.Mutex
 	enc    *wire.Encoder
@@ -354,6 +360,15 @@ func (w *window) sort() {
 		}
 		w.order, spare = spare, w.order
 	}
+	// The entries too: one pass that waits for nothing is quicker than to look
+	// for each while it is encoded.
+	stride := w.lay.stride
+	words := make([]uint32, len(w.words))
+	for i, o := range w.order {
+		at := int(uint32(o)) * stride
+		copy(words[i*stride:(i+1)*stride], w.words[at:at+stride])
+	}
+	w.words = words
 }
 
 // chunkSize is about how many octets a chunk has; it ends with a set, but where
@@ -422,8 +437,7 @@ func (w *window) encode(from int) chunk {
 }
 
 func (w *window) entry(i int) []uint32 {
-	at := int(uint32(w.order[i])) * w.lay.stride
-	return w.words[at : at+w.lay.stride]
+	return w.words[i*w.lay.stride : (i+1)*w.lay.stride]
 }
 
 func (w *window) isAlt(e []uint32) bool { return w.mode == modeServer && w.lay.id(e) == idAlt }

@@ -153,6 +153,7 @@ type state struct {
 	seed    [2]uint64
 	buckets [numBuckets]bucket
 
+	hint uint32              // entries that a bucket may expect
 	live int                 // entries that are sent to all but their source
 	own  map[rib.PeerNum]int // of these, by source
 	only map[rib.PeerNum]int // entries that are sent to one member, by member
@@ -224,6 +225,16 @@ func (b *bucket) entry(n uint32, stride int) []uint32 {
 	return b.words[at : at+stride : at+stride]
 }
 
+// warm loads the cell that a prefix has, or would have: who is about to look for
+// many has the memory of all of them asked for at once.
+func (s *state) warm(h uint64) uint32 {
+	b := &s.buckets[h>>(64-bucketBits)]
+	if len(b.cells) == 0 {
+		return 0
+	}
+	return b.cells[uint32(h>>8)&uint32(len(b.cells)-1)]
+}
+
 // find returns the first entry of a prefix, 0 where there is none.
 func (s *state) find(p *prefix, h uint64) ref {
 	i := uint32(h >> (64 - bucketBits))
@@ -257,7 +268,7 @@ func (s *state) cell(b *bucket, p *prefix, h uint64) (at uint32, ok bool) {
 func (s *state) insert(p *prefix, h uint64, head ref) ref {
 	i := uint32(h >> (64 - bucketBits))
 	b := &s.buckets[i]
-	n := b.take(s.lay.stride)
+	n := b.take(s.lay.stride, s.hint)
 	if n == 0 {
 		return 0
 	}
@@ -280,8 +291,10 @@ func (s *state) insert(p *prefix, h uint64, head ref) ref {
 	return makeRef(i, n)
 }
 
+const fewEntries = 16
+
 // take returns the number of an entry that is not in use.
-func (b *bucket) take(stride int) uint32 {
+func (b *bucket) take(stride int, hint uint32) uint32 {
 	if n := b.free; n != 0 {
 		b.free = b.entry(n, stride)[wAttr]
 		return n
@@ -291,7 +304,11 @@ func (b *bucket) take(stride int) uint32 {
 	}
 	b.n++
 	if need := int(b.n) * stride; need > cap(b.words) {
-		words := make([]uint32, need, max(8*stride, need+need/4))
+		room := max(8*stride, need+need/4)
+		if b.n >= fewEntries {
+			room = max(room, int(hint)*stride)
+		}
+		words := make([]uint32, need, room)
 		copy(words, b.words)
 		b.words = words
 	} else {
@@ -300,10 +317,14 @@ func (b *bucket) take(stride int) uint32 {
 	return b.n
 }
 
-// grow doubles the cells.
+// grow doubles the cells, at least.
 func (s *state) grow(b *bucket) {
 	old := b.cells
-	b.cells = make([]uint32, max(8, 2*len(old)))
+	size := max(8, 2*len(old))
+	for b.n >= fewEntries && uint32(size)*4 < s.hint*5 {
+		size *= 2
+	}
+	b.cells = make([]uint32, size)
 	mask := uint32(len(b.cells) - 1)
 	for _, c := range old {
 		if c == 0 {
@@ -318,24 +339,9 @@ func (s *state) grow(b *bucket) {
 	}
 }
 
-// reserve makes room for n prefixes in all.
-func (s *state) reserve(n int) {
-	if n < numBuckets*64 {
-		return
-	}
-	each := n/numBuckets + n/numBuckets/16 + 64
-	for i := range s.buckets {
-		b := &s.buckets[i]
-		if need := each * s.lay.stride; cap(b.words) < need {
-			words := make([]uint32, len(b.words), need)
-			copy(words, b.words)
-			b.words = words
-		}
-		for len(b.cells)*4 < each*5 {
-			s.grow(b)
-		}
-	}
-}
+// expect says how many prefixes there will be, so that buckets grow to that at
+// once when they have a few.
+func (s *state) expect(n int) { s.hint = uint32(n/numBuckets + n/numBuckets/16) }
 
 // remove gives an entry back.
 func (s *state) remove(r ref) {
