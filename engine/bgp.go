@@ -44,12 +44,6 @@ type imported struct {
 	of     importInput
 }
 
-// joined is what a session's User holds.
-type joined struct {
-	member *adjout.Member
-	facts  *policy.PeerFacts
-}
-
 // newBGP puts the parts together; begin starts them.
 func newBGP(r *shard.RIB, log *slog.Logger, cfg *config.Config, st *store.Store) (*bgp, error) {
 	s := &bgp{rib: r, log: log, file: cfg, cfg: cfg, store: st, imports: map[rib.PeerNum]imported{}}
@@ -146,8 +140,12 @@ func (s *bgp) importOf(ses *session.Session) rib.Filter {
 	return f
 }
 
-// export is the export policy of a session.
+// export is the export policy of a session: nil where it accepts nothing, so
+// that nothing is done for the peer.
 func (s *bgp) export(ses *session.Session, facts *policy.PeerFacts) adjout.Export {
+	if name := ses.Config().Export; name == "reject-all" || name == "" && !ses.Internal {
+		return nil
+	}
 	s.mu.Lock()
 	set := s.set
 	s.mu.Unlock()
@@ -161,13 +159,13 @@ func (s *bgp) up(ses *session.Session) {
 	s.out.SetSource(ses.Num, adjout.Source{RRClient: c.RouteReflector})
 	t := s.target(ses, &c)
 	t.Export = s.export(ses, facts)
-	ses.User = &joined{s.out.Join(t, ses), facts}
+	ses.User = s.out.Join(t, ses) // the *adjout.Member, for as long as the session lives
 }
 
 // down is told that it is over.
 func (s *bgp) down(ses *session.Session) {
-	if j, ok := ses.User.(*joined); ok {
-		j.member.Leave()
+	if m, ok := ses.User.(*adjout.Member); ok {
+		m.Leave()
 	}
 }
 
@@ -182,8 +180,8 @@ func (s *bgp) gone(n rib.PeerNum) {
 
 // refresh is told that a peer asks for a family again.
 func (s *bgp) refresh(ses *session.Session, f wire.Family, enhanced bool) {
-	if j, ok := ses.User.(*joined); ok {
-		j.member.Refresh(f, enhanced)
+	if m, ok := ses.User.(*adjout.Member); ok {
+		m.Refresh(f, enhanced)
 	}
 }
 
@@ -250,8 +248,8 @@ func (s *bgp) shutdown(ctx context.Context) {
 func (s *bgp) takeBack(ctx context.Context) {
 	nothing := map[*adjout.Member]adjout.Export{}
 	for _, ses := range s.sessions.Sessions() {
-		if j, ok := ses.User.(*joined); ok {
-			nothing[j.member] = s.set.Export("reject-all", *j.facts, s.from)
+		if m, ok := ses.User.(*adjout.Member); ok {
+			nothing[m] = nil
 		}
 	}
 	s.out.SetExports(nothing)

@@ -94,8 +94,8 @@ func (s *bgp) shape(st *session.Status) apiv1.Peer {
 	}
 	sent := map[wire.Family]adjout.FamilyStatus{}
 	if st.Session != nil {
-		if j, ok := st.Session.User.(*joined); ok {
-			for _, f := range j.member.Status() {
+		if m, ok := st.Session.User.(*adjout.Member); ok {
+			for _, f := range m.Status() {
 				sent[f.Family] = f
 			}
 		}
@@ -245,8 +245,8 @@ func (s *bgp) adjOut(id string) api.AdjOut {
 	if err != nil || st.Session == nil {
 		return nil
 	}
-	if j, ok := st.Session.User.(*joined); ok {
-		return sentTo{j.member, st.Session}
+	if m, ok := st.Session.User.(*adjout.Member); ok {
+		return sentTo{m, st.Session}
 	}
 	return nil
 }

@@ -178,8 +178,8 @@ func (s *bgp) rejudge() {
 	}
 	exports := map[*adjout.Member]adjout.Export{}
 	for _, ses := range s.sessions.Sessions() {
-		if j, ok := ses.User.(*joined); ok {
-			exports[j.member] = s.export(ses, s.note(ses))
+		if m, ok := ses.User.(*adjout.Member); ok {
+			exports[m] = s.export(ses, s.note(ses))
 		}
 	}
 	s.out.SetExports(exports)
