@@ -80,7 +80,7 @@ func BenchmarkReceive(b *testing.B) {
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	left := b.N
-	err := newLink(here).Receive(func(buf []byte) (used int, more bool) {
+	err := newLink(here).Receive(new(buffers), func(buf []byte) (used int, more bool) {
 		for len(buf)-used >= wire.HeaderLen {
 			_, k, err := wire.ParseHeader(buf[used:], &wire.Session{})
 			if err != nil {

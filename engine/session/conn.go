@@ -66,7 +66,7 @@ func (c *conn) run(kind fsm.EventKind) {
 	p.mu.Unlock()
 	var err error
 	if !c.over.Load() {
-		err = c.l.Receive(c.take)
+		err = c.l.Receive(&p.m.bufs, c.take)
 	}
 	if e := c.cause.Load(); e != nil {
 		err = *e

@@ -3,6 +3,7 @@ package session
 import (
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ribd/internal/invariants"
@@ -15,7 +16,7 @@ type link interface {
 	// Receive calls take with what has arrived and was not used yet, until take
 	// returns more false (nil), the other end closes (io.EOF) or the connection
 	// fails. b is lent for the call.
-	Receive(take func(b []byte) (used int, more bool)) error
+	Receive(bufs *buffers, take func(b []byte) (used int, more bool)) error
 	// TryWrite writes what goes without waiting.
 	TryWrite(b []byte) (int, error)
 	// Write writes all of b; progress is called after each part.
@@ -38,28 +39,38 @@ type link interface {
 const (
 	readSmall = 32 << 10
 	readLarge = 256 << 10
+	// mostLarge bounds the large buffers that are in use: with hundreds of peers
+	// that all send at once the others make do with small ones.
+	mostLarge = 64
 )
 
-// Read buffers are taken when there is something to read and given back at
-// once: a peer that is silent holds none.
-var (
-	smallBufs = sync.Pool{New: func() any { b := make([]byte, readSmall); return &b }}
-	largeBufs = sync.Pool{New: func() any { b := make([]byte, readLarge); return &b }}
-)
+// buffers is what connections read into. A buffer is taken when there is
+// something to read and given back at once: a peer that is silent holds none.
+type buffers struct {
+	small, large sync.Pool
+	used         atomic.Int32 // large ones
+}
 
 // chunks is the memory of a Receive: what is left of a message, and how large
 // the next read is to be.
 type chunks struct {
+	from  *buffers
 	rest  []byte
 	large bool
 }
 
-// get returns a buffer that begins with the rest.
+// get returns a buffer that begins with the rest. A message that fills a small
+// one has to have a large one.
 func (c *chunks) get() (p *[]byte, have int) {
-	if c.large || len(c.rest) > readSmall/2 {
-		p = largeBufs.Get().(*[]byte)
-	} else {
-		p = smallBufs.Get().(*[]byte)
+	pool, size := &c.from.small, readSmall
+	if c.large && c.from.used.Load() < mostLarge || len(c.rest) > readSmall/2 {
+		pool, size = &c.from.large, readLarge
+		c.from.used.Add(1)
+	}
+	p, ok := pool.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, size)
+		p = &b
 	}
 	return p, copy(*p, c.rest)
 }
@@ -78,8 +89,9 @@ func (c *chunks) put(p *[]byte, b []byte, large bool) {
 func (c *chunks) drop(p *[]byte) {
 	invariants.Spoil(*p)
 	if len(*p) == readLarge {
-		largeBufs.Put(p)
+		c.from.used.Add(-1)
+		c.from.large.Put(p)
 	} else {
-		smallBufs.Put(p)
+		c.from.small.Put(p)
 	}
 }

@@ -41,6 +41,7 @@ type Manager struct {
 	pending atomic.Int64   // accepted connections without an OPEN
 	strange limiter        // log lines about strangers
 	calls   caller
+	bufs    buffers
 	dial    func(context.Context, *peer, *config.Peer, string) (link, error)
 
 	apply sync.Mutex // one change of configuration at a time

@@ -15,20 +15,20 @@ import (
 // by way of a goroutine, and a peer that is silent holds a read buffer.
 type plainLink struct {
 	conn net.Conn
-	in   chunks
 }
 
-func (l *plainLink) Receive(take func(b []byte) (used int, more bool)) error {
+func (l *plainLink) Receive(bufs *buffers, take func(b []byte) (used int, more bool)) error {
+	in := chunks{from: bufs}
 	for {
-		p, have := l.in.get()
+		p, have := in.get()
 		n, err := l.conn.Read((*p)[have:])
 		if n == 0 && err != nil {
-			l.in.drop(p)
+			in.drop(p)
 			return err
 		}
 		b := (*p)[:have+n]
 		used, more := take(b)
-		l.in.put(p, b[used:], len(b) >= readSmall)
+		in.put(p, b[used:], len(b) >= readSmall)
 		if !more {
 			return nil
 		}
@@ -76,10 +76,9 @@ func linger(c net.Conn, wait time.Duration) {
 		return
 	}
 	c.SetReadDeadline(time.Now().Add(wait))
-	p := smallBufs.Get().(*[]byte)
-	defer smallBufs.Put(p)
+	b := make([]byte, 4<<10)
 	for n := 0; n < lingerMost; {
-		k, err := c.Read(*p)
+		k, err := c.Read(b)
 		if err != nil {
 			return
 		}

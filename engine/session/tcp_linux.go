@@ -16,8 +16,6 @@ type tcpLink struct {
 	raw           syscall.RawConn
 	local, remote netip.AddrPort
 
-	in chunks
-
 	// The write in progress; try and all are made once, since a closure on
 	// every write would be an allocation.
 	out      []byte
@@ -71,14 +69,15 @@ func (l *tcpLink) Addrs() (local, remote netip.AddrPort) { return l.local, l.rem
 // Receive reads until the socket is empty, then waits: epoll tells an edge, so
 // a read that got less than it wanted is no sign that nothing else, such as the
 // end, is there.
-func (l *tcpLink) Receive(take func(b []byte) (used int, more bool)) error {
+func (l *tcpLink) Receive(bufs *buffers, take func(b []byte) (used int, more bool)) error {
+	in := chunks{from: bufs}
 	var end error
 	step := func(fd uintptr) bool {
 		for {
-			p, have := l.in.get()
+			p, have := in.get()
 			n, err := sysRead(fd, (*p)[have:])
 			if n <= 0 || err != nil {
-				l.in.drop(p)
+				in.drop(p)
 				if err == errAgain {
 					return false
 				}
@@ -89,7 +88,7 @@ func (l *tcpLink) Receive(take func(b []byte) (used int, more bool)) error {
 			}
 			b := (*p)[:have+n]
 			used, more := take(b)
-			l.in.put(p, b[used:], len(b) >= readSmall)
+			in.put(p, b[used:], len(b) >= readSmall)
 			if !more {
 				return true
 			}

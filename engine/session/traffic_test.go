@@ -189,7 +189,7 @@ func TestABufferIsNotKept(t *testing.T) {
 		}
 	}()
 	var got []byte
-	err := newLink(here).Receive(func(b []byte) (int, bool) {
+	err := newLink(here).Receive(new(buffers), func(b []byte) (int, bool) {
 		if len(b) < len(msg) {
 			return 0, true
 		}

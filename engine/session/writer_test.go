@@ -50,13 +50,13 @@ func (l *fickle) Write(b []byte, progress func()) error {
 	return nil
 }
 
-func (l *fickle) Receive(func([]byte) (int, bool)) error { return nil }
-func (l *fickle) Interrupt()                             {}
-func (l *fickle) Linger(time.Duration)                   {}
-func (l *fickle) Kill()                                  {}
-func (l *fickle) Close()                                 {}
-func (l *fickle) Addrs() (a, b netip.AddrPort)           { return }
-func (l *fickle) Queues() (send, receive, mss int)       { return }
+func (l *fickle) Receive(*buffers, func([]byte) (int, bool)) error { return nil }
+func (l *fickle) Interrupt()                                       {}
+func (l *fickle) Linger(time.Duration)                             {}
+func (l *fickle) Kill()                                            {}
+func (l *fickle) Close()                                           {}
+func (l *fickle) Addrs() (a, b netip.AddrPort)                     { return }
+func (l *fickle) Queues() (send, receive, mss int)                 { return }
 
 // numbered is a message of type 2 that carries a number, and is n octets longer.
 func numbered(i uint32, n int) []byte {
