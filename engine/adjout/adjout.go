@@ -17,10 +17,11 @@ type Options struct {
 	Hold bool         // nothing is sent before Release (RFC 4724 4.1: a speaker that restarted defers)
 
 	// Bounds, which tests make small. 0: the defaults.
-	ringBytes int // of encoded changes that a group keeps for members that lag
-	window    int // entries that a run sorts at a time
-	maxDead   int // withdrawn entries that a group keeps for members that lag
-	slice     int // prefixes that a scan judges at a time
+	ringBytes int           // of encoded changes that a group keeps for members that lag
+	window    int           // entries that a run sorts at a time
+	maxDead   int           // withdrawn entries that a group keeps for members that lag
+	slice     int           // prefixes that a scan judges at a time
+	ebb       time.Duration // how long the feed must not have gone past before a scan
 }
 
 const (
@@ -28,6 +29,7 @@ const (
 	defaultWindow  = 256 << 10
 	defaultMaxDead = 1 << 20
 	defaultSlice   = 512
+	defaultEbb     = 100 * time.Millisecond
 
 	tick = time.Second // how often groups look after the sets that they hold
 )
@@ -69,6 +71,9 @@ func New(o Options) *Manager {
 	}
 	if o.slice == 0 {
 		o.slice = defaultSlice
+	}
+	if o.ebb == 0 {
+		o.ebb = defaultEbb
 	}
 	m := &Manager{rib: o.RIB, log: o.Log, o: o, stop: make(chan struct{}), byKey: map[string]*group{}, groups: map[*group]struct{}{}}
 	m.held.Store(o.Hold)

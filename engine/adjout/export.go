@@ -1,5 +1,7 @@
 package adjout
 
+import "time"
+
 // SetExports gives members other export policies. Members of one group that
 // get policies with equal keys go over together; each is sent the difference
 // alone. It returns before that.
@@ -103,7 +105,15 @@ func (g *group) rejudge() {
 		g.full = nil
 	}
 	g.mu.Unlock()
+	if g.nothing() {
+		g.scan.beginNothing(g.states)
+		return
+	}
 	g.scan.end() // all of it, from the beginning
+	if g.follow == nil {
+		g.follow = g.m.rib.Follow("") // and no change is missed from here
+	}
+	g.lostAt = time.Time{}
 	g.scan.begin(g.m.rib.View(), g.states)
 }
 
@@ -139,7 +149,9 @@ func (g *group) split(key string, mbs []*Member) {
 	for mb := range c.members {
 		mb.rebase(c)
 	}
-	c.follow = m.rib.Follow(g.follow.Position())
+	if g.follow != nil && !c.nothing() {
+		c.follow = m.rib.Follow(g.follow.Position())
+	}
 	m.groups[c] = struct{}{}
 	if m.byKey[key] == nil {
 		m.byKey[key] = c

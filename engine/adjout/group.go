@@ -39,6 +39,8 @@ type group struct {
 	scratch []byte
 	last    time.Time // of the last batch, where there is an interval
 
+	lostAt, lostLast time.Time // when the feed went past first, and last; zero: no scan is owed
+
 	mu       sync.Mutex
 	key      string
 	stopped  bool
@@ -133,19 +135,16 @@ func (c wakeContext) Err() error            { return errWake }
 func (g *group) run() {
 	g.judge.rd = g.m.rib.NewReader()
 	defer g.judge.rd.Close()
-	if g.follow == nil {
-		g.follow = g.m.rib.Follow("")
-	}
-	defer g.follow.Close()
+	defer g.unfollow()
 	defer g.scan.end()
 	var ctx context.Context = wakeContext{context.Background(), g.wake}
 	for g.prepare() {
 		if g.tooSoon() {
 			continue
 		}
-		n, ok := g.follow.Next(g.changes)
+		n, ok := g.read()
 		if !ok {
-			g.restart()
+			g.lost()
 			continue
 		}
 		if n > 0 {
@@ -155,7 +154,10 @@ func (g *group) run() {
 		switch {
 		case g.scan.active:
 			g.advance()
-		case n == 0 && len(g.idle) > 0:
+		case g.owed() && g.quiet():
+			g.scan.begin(g.m.rib.View(), g.states)
+			g.lostAt = time.Time{}
+		case n == 0 && len(g.idle) > 0 && !g.owed():
 			for _, f := range g.idle {
 				f()
 			}
@@ -163,12 +165,76 @@ func (g *group) run() {
 		case g.keep.busy:
 			g.keep.slice(g)
 		case n == 0:
-			if err := g.follow.Wait(ctx); err != nil && !errors.Is(err, errWake) {
+			if err := g.wait(ctx); err != nil && !errors.Is(err, errWake) {
 				return // the RIB is closed
 			}
 		}
 	}
 }
+
+// nothing says that the group's policy accepts no route.
+func (g *group) nothing() bool { return g.judge.filter == nil }
+
+// read reads on in the feed. A group that sends nothing does not follow it.
+func (g *group) read() (n int, ok bool) {
+	if g.nothing() {
+		g.unfollow()
+		if g.filling && !g.scan.active {
+			g.scan.beginNothing(g.states)
+		}
+		return 0, true
+	}
+	if g.follow == nil {
+		g.follow = g.m.rib.Follow("")
+	}
+	return g.follow.Next(g.changes)
+}
+
+func (g *group) unfollow() {
+	if g.follow != nil {
+		g.follow.Close()
+		g.follow = nil
+	}
+}
+
+// wait waits for changes, or for being woken.
+func (g *group) wait(ctx context.Context) error {
+	if g.follow != nil {
+		return g.follow.Wait(ctx)
+	}
+	select {
+	case <-g.wake:
+	case <-g.m.stop:
+	}
+	return errWake
+}
+
+// lost goes on at the end of the feed, which has gone past the group. Then a
+// scan is owed: at once while members wait for one, else when the flood has
+// ebbed, so that it is not for nothing and costs no time that the flood wants.
+func (g *group) lost() {
+	v := g.follow.Snapshot()
+	if g.filling || g.hold || g.scan.active {
+		g.scan.begin(v, g.states)
+		return
+	}
+	v.Close()
+	g.lostLast = time.Now()
+	if !g.owed() {
+		g.lostAt = g.lostLast
+	}
+	time.AfterFunc(g.m.o.ebb+time.Millisecond, g.poke)
+}
+
+// owed says whether a scan is owed.
+func (g *group) owed() bool { return !g.lostAt.IsZero() }
+
+// quiet says whether a scan that is owed may begin.
+func (g *group) quiet() bool {
+	return time.Since(g.lostLast) > g.m.o.ebb || time.Since(g.lostAt) > maxOwed
+}
+
+const maxOwed = time.Second
 
 // prepare does what the goroutine was asked for; false: it has to end.
 func (g *group) prepare() bool {
@@ -204,12 +270,6 @@ func (g *group) tooSoon() bool {
 	case <-g.m.stop:
 	}
 	return true
-}
-
-// restart scans the table, at the beginning and where the feed has gone past.
-func (g *group) restart() {
-	v := g.follow.Snapshot()
-	g.scan.begin(v, g.states)
 }
 
 // expect tells the states how large they may get. It is not done before the

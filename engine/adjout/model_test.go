@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"ribd/shard"
 	"ribd/shard/rib"
@@ -82,7 +83,10 @@ func (w *world) exported(p *testPeer, f wire.Family, k trie.Key, n uint8, q rib.
 	case !t.RSClient && !t.Internal && slices.Contains(a.Communities, communityNoExport):
 		return a, false
 	}
-	pol := t.Export.(*policy)
+	pol, ok := t.Export.(*policy)
+	if !ok {
+		return a, false
+	}
 	if pol.route != nil && !pol.route(k.Prefix(n, f.Is4())) {
 		return a, false
 	}
@@ -232,7 +236,7 @@ type model struct {
 
 func runModel(t *testing.T, sh shape, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	w := newWorld(t, shard.Options{Shards: 2, FeedSize: 512}, Options{ringBytes: 512 + rnd.IntN(4096), window: 1 + rnd.IntN(64), slice: 4 + rnd.IntN(60)})
+	w := newWorld(t, shard.Options{Shards: 2, FeedSize: 512}, Options{ringBytes: 512 + rnd.IntN(4096), window: 1 + rnd.IntN(64), slice: 4 + rnd.IntN(60), ebb: time.Millisecond})
 	m := &model{world: w, rnd: rnd, sh: sh}
 	m.policies = []*policy{
 		acceptAll,
@@ -360,7 +364,10 @@ func (m *model) index(p *testPeer) int {
 
 // swap changes the policy of one peer, or of all.
 func (m *model) swap(p *testPeer) {
-	pol := m.policies[m.rnd.IntN(len(m.policies))]
+	var pol Export
+	if n := m.rnd.IntN(len(m.policies) + 1); n < len(m.policies) {
+		pol = m.policies[n]
+	}
 	changes := map[*Member]Export{}
 	all := m.rnd.IntN(2) == 0
 	for _, o := range m.peers {

@@ -69,6 +69,13 @@ func (s *scan) begin(v *shard.View, states []*state) {
 	}
 }
 
+// beginNothing starts a scan that finds nothing: what the state has is to go.
+func (s *scan) beginNothing(states []*state) {
+	s.end()
+	s.active = true
+	s.seen = make([][numBuckets][]uint64, len(states))
+}
+
 // renew goes on with a later view, where the limits on views have ended the one
 // in hand.
 func (s *scan) renew(v *shard.View) {
