@@ -104,7 +104,7 @@ func (a *Arena) StoreAtomic(ref, w uint32) { atomic.StoreUint32(a.word(ref), w) 
 type Table struct {
 	base unsafe.Pointer
 	raw  []byte
-	used []atomic.Bool // by page
+	used []atomic.Uint32 // a bit a page
 }
 
 // NewTable reserves a table of n words. It panics where the system has no
@@ -114,7 +114,7 @@ func NewTable(n uint32) *Table {
 	if err != nil {
 		panic("slab: no address space for a table (raise the limit of virtual memory): " + err.Error())
 	}
-	return &Table{unsafe.Pointer(unsafe.SliceData(raw)), raw, make([]atomic.Bool, (uint64(n)+TablePage-1)/TablePage)}
+	return &Table{unsafe.Pointer(unsafe.SliceData(raw)), raw, make([]atomic.Uint32, (uint64(n)+32*TablePage-1)/(32*TablePage))}
 }
 
 // Load returns word i, which is below the size of the table.
@@ -124,9 +124,7 @@ func (t *Table) Load(i uint32) uint32 {
 
 // Store sets word i.
 func (t *Table) Store(i, w uint32) {
-	if p := &t.used[i/TablePage]; !p.Load() {
-		p.Store(true)
-	}
+	t.use(i)
 	atomic.StoreUint32((*uint32)(unsafe.Add(t.base, uintptr(i)<<2)), w)
 }
 
@@ -134,22 +132,31 @@ func (t *Table) Store(i, w uint32) {
 // which nobody reads before an atomic store tells of them: it costs no more than
 // a copy.
 func (t *Table) StoreRow(i uint32, row []uint32) {
-	if p := &t.used[i/TablePage]; !p.Load() {
-		p.Store(true)
-	}
+	t.use(i)
 	copy(unsafe.Slice((*uint32)(unsafe.Add(t.base, uintptr(i)<<2)), len(row)), row)
 }
 
 // Used says whether the page of TablePage words that holds word i was ever
 // stored to.
-func (t *Table) Used(i uint32) bool { return t.used[i/TablePage].Load() }
+func (t *Table) Used(i uint32) bool {
+	page := i / TablePage
+	return t.used[page/32].Load()>>(page%32)&1 != 0
+}
+
+// use notes that word i is stored to.
+func (t *Table) use(i uint32) {
+	page := i / TablePage
+	if p, bit := &t.used[page/32], uint32(1)<<(page%32); p.Load()&bit == 0 {
+		p.Or(bit)
+	}
+}
 
 // Empty makes all words zero and gives the memory back. Who reads meanwhile sees
 // a word as it was or zero.
 func (t *Table) Empty() {
 	_ = unix.Madvise(t.raw, unix.MADV_DONTNEED) // what it was stays readable
 	for i := range t.used {
-		t.used[i].Store(false)
+		t.used[i].Store(0)
 	}
 }
 
