@@ -84,4 +84,3 @@ func TestEachClientOfARouteServerHasItsOwnBestPath(t *testing.T) {
 		players[i].expect("none")
 	}
 }
-

@@ -102,15 +102,19 @@ func (r *routes) over(s *Session, g *fsm.Retention, retain bool) {
 		r.dropLocked()
 		return
 	}
-	long := map[wire.Family]time.Duration{}
+	long := map[wire.Family]fsm.LongLived{}
 	for _, l := range g.LongLived {
-		long[l.Family] = l.StaleTime
+		long[l.Family] = l
 	}
 	r.stop()
 	r.in.Retain(g.Families, rib.StaleGR)
 	for _, f := range r.in.Retained() {
-		x := &retained{kind: rib.StaleGR, longLive: long[f]}
+		x := &retained{kind: rib.StaleGR, longLive: long[f].StaleTime}
 		r.stale[f] = x
+		if long[f].Only {
+			r.wait(f, x, 0) // RFC 9494 section 4.2
+			continue
+		}
 		r.wait(f, x, g.RestartTime)
 	}
 	if len(r.stale) == 0 {
