@@ -17,11 +17,11 @@ const (
 	opSame      = 1 << 5 // an announcement of the last record of the batch: none follows
 	opLenShift  = 8
 	opTabShift  = 16
-	maxBatchOps = 4096
+	maxBatchOps = 2048
 
 	// maxBatchWords bounds what a recycled batch keeps, and is where a batch
 	// goes before its Flush.
-	maxBatchWords = 1 << 15
+	maxBatchWords = 1 << 13
 )
 
 // batch is what goes through a shard's queue: operations, or a request that has
@@ -37,7 +37,7 @@ type batch struct {
 
 // Fan sorts the routes of one ingest goroutine into batches, one a shard.
 // Routes of one peer have to go through one Fan, or one after the other.
-// Nothing is sent before Flush, but a batch that is full (4,096 operations)
+// Nothing is sent before Flush, but a batch that is full (2,048 operations)
 // goes at once. A full queue blocks.
 type Fan struct {
 	r       *RIB

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	sliceScan  = 4096 // prefixes that a slice of a job looks at
-	sliceWrite = 512  // prefixes that a slice of a job changes
+	sliceScan  = 8192 // prefixes that a slice of a job looks at
+	sliceWrite = 2048 // prefixes that a slice of a job changes: half a millisecond
 )
 
 // job is work over whole tables that a shard does in slices, between batches.
@@ -125,9 +125,13 @@ func (s *shard) scanTable(j *job, tb *table, budget int) int {
 	}
 	if len(s.keys) > 0 {
 		s.begin()
-		s.bulk = len(s.keys) >= sliceWrite/2
+		s.bulk = len(s.keys) >= bulkAt
 		for _, at := range s.keys {
-			s.openAt(s.table(tb.info.id), at.k, at.n)
+			s.table(tb.info.id)
+			if j.kind == jobDown && s.dropOnly(tb, at.k, at.n, j.peers) {
+				continue
+			}
+			s.openAt(tb, at.k, at.n)
 			s.change(j, at)
 			s.finish()
 		}

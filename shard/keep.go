@@ -16,7 +16,7 @@ const houseTick = 500 * time.Millisecond
 func (r *RIB) keepHouse() {
 	tick := time.NewTicker(min(houseTick, r.o.MaxViewAge/4+1, r.o.SweepEvery))
 	defer tick.Stop()
-	var last time.Time
+	last := time.Now()
 	sw := &sweeper{r: r}
 	for {
 		select {

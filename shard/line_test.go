@@ -123,12 +123,12 @@ func (l *lineFeed) run(r *RIB, num rib.PeerNum, received uint32, withdraw bool) 
 
 // BenchmarkLine is the way from a Fan to what readers see, of whole tables: into
 // an empty RIB, with the sets interned beforehand (fresh) and not (intern), the
-// same routes again at another time, and their withdrawal. CPU time is the
-// process's.
+// same routes again at another time, their withdrawal, and the end of their
+// peers. CPU time is the process's.
 func BenchmarkLine(b *testing.B) {
 	for _, peers := range []int{1, 4} {
 		var l *line
-		for _, what := range []string{"fresh", "intern", "again", "withdraw"} {
+		for _, what := range []string{"fresh", "intern", "again", "withdraw", "drop"} {
 			b.Run(fmt.Sprintf("peers=%d/%s", peers, what), func(b *testing.B) {
 				if l == nil {
 					l = newLine(b, peers)
@@ -150,12 +150,19 @@ func BenchmarkLine(b *testing.B) {
 					if what != "intern" {
 						l.intern(r)
 					}
-					if what == "again" || what == "withdraw" {
+					if what == "again" || what == "withdraw" || what == "drop" {
 						l.run(r, nums, 1, false)
 					}
 					b.StartTimer()
 					t0, c0 := time.Now(), cpuTime()
-					l.run(r, nums, 2, what == "withdraw")
+					if what == "drop" {
+						for _, n := range nums {
+							r.DropPeer(n)
+						}
+						r.Settle()
+					} else {
+						l.run(r, nums, 2, what == "withdraw")
+					}
 					b.StopTimer()
 					took, used = append(took, time.Since(t0).Seconds()), append(used, (cpuTime()-c0).Seconds())
 					size = append(size, float64(resident(b)-before)/n)

@@ -13,7 +13,8 @@ type Options struct {
 	Shards int
 
 	// QueueLen is the number of batches that may wait for a shard; a Fan that
-	// finds more waits. 0: 32.
+	// finds more waits: what is queued is a few milliseconds' work, and delays
+	// what comes behind it. 0: 8.
 	QueueLen int
 
 	// MaxViews bounds the views held at a time, and MaxViewAge how long: past
@@ -48,7 +49,7 @@ type Options struct {
 
 func (o *Options) defaults() error {
 	def(&o.Shards, runtime.GOMAXPROCS(0))
-	def(&o.QueueLen, 32)
+	def(&o.QueueLen, 8)
 	def(&o.MaxViews, 64)
 	def(&o.MaxViewAge, 10*time.Minute)
 	def(&o.FeedSize, 1<<15)

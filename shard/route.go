@@ -135,16 +135,20 @@ func (s *shard) unroute(tb *table, k trie.Key, n uint8, peer rib.PeerNum, hasPat
 	if !ok {
 		return false
 	}
-	if !old.Is(peer, hasPathID, id) {
-		return true
-	}
+	return !old.Is(peer, hasPathID, id) || s.unrouteOnly(tb, k, n, &old)
+}
+
+// unrouteOnly takes the only path of the prefix k/n away, which was just looked
+// for. It returns false, and has changed nothing, where there is no memory.
+func (s *shard) unrouteOnly(tb *table, k trie.Key, n uint8, old *rib.Single) bool {
 	if tb.tree.Delete(k, n) == 0 {
 		return false
 	}
+	peer := rib.RecordPeer(old.Record())
 	if old.Handle != 0 {
 		s.unimage(tb, k, n, old.Handle)
 	}
-	s.editor.RetireSingle(&old)
+	s.editor.RetireSingle(old)
 	s.touch(tb)
 	tb.paths--
 	tb.prefixes--
@@ -163,6 +167,13 @@ func (s *shard) unroute(tb *table, k trie.Key, n uint8, peer rib.PeerNum, hasPat
 	return true
 }
 
+// dropOnly takes the only path of a prefix away, if its peer is in the set: what
+// most prefixes of a peer that goes are.
+func (s *shard) dropOnly(tb *table, k trie.Key, n uint8, peers rib.PeerSet) bool {
+	old, ok := s.r.read.Single(tb.tree.Find(k, n))
+	return ok && peers.Has(rib.RecordPeer(old.Record())) && s.unrouteOnly(tb, k, n, &old)
+}
+
 // tell notes a change in the feed.
 func (s *shard) tell(kind ChangeKind, tb *table, k trie.Key, n uint8, rec []uint32) {
 	if !s.feed.on {
@@ -170,5 +181,5 @@ func (s *shard) tell(kind ChangeKind, tb *table, k trie.Key, n uint8, rec []uint
 		return
 	}
 	swept := kind == ChangeWithdraw && s.down.Has(rib.RecordPeer(rec))
-	s.feed.add(kind, swept, tb, k, n, rec)
+	s.feed.add(kind, swept, false, tb, k, n, rec)
 }
