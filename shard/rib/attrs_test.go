@@ -71,7 +71,7 @@ func TestEqualBytesHaveOneID(t *testing.T) {
 
 func TestSetsTakeLittleMoreThanTheirBytes(t *testing.T) {
 	a := newAttrs(t, AttrsOptions{})
-	if testing.Short() {
+	if testing.Short() || invariants.Enabled {
 		t.Skip("many sets")
 	}
 	const n = 600000
