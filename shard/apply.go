@@ -327,6 +327,7 @@ func (s *shard) account() {
 	o := &s.open
 	fam := o.t.info.index
 	var paths int64
+	same := s.feed.on && s.editor.SameBest()
 	for i := range o.changes {
 		c := &o.changes[i]
 		paths += int64(c.paths)
@@ -338,7 +339,7 @@ func (s *shard) account() {
 			d.stale += int64(c.stale)
 		}
 		if s.feed.on {
-			s.feed.add(c.kind, c.swept, o.t, o.key, o.n, o.records[i][:])
+			s.feed.add(c.kind, c.swept, same, o.t, o.key, o.n, o.records[i][:])
 		}
 	}
 	o.t.paths += paths

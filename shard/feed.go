@@ -13,6 +13,7 @@ import (
 type Change struct {
 	Kind  ChangeKind
 	Swept bool  // a Withdraw that only tells which prefixes a PeerDown before it touched
+	Same  bool  // the prefix has the same best path as before, with the same attributes
 	Shard int   // changes of one prefix are all of one shard, and in order
 	Time  int64 // when its batch began, microseconds since 1970
 	Table rib.TableID
@@ -51,6 +52,7 @@ const (
 	feedWords = feedRec + 6
 
 	feedSwept    = 1 << 4
+	feedSame     = 1 << 5
 	feedLenShift = 8
 
 	feedChunk = 256 // entries of a chunk, the unit in which the ring turns
@@ -143,7 +145,7 @@ func (f *feedWriter) entry() []uint32 {
 }
 
 // add records a change of a path, given as its record.
-func (f *feedWriter) add(kind ChangeKind, swept bool, tb *table, k trie.Key, n uint8, rec []uint32) {
+func (f *feedWriter) add(kind ChangeKind, swept, same bool, tb *table, k trie.Key, n uint8, rec []uint32) {
 	w := f.entry()
 	if w == nil {
 		return
@@ -151,6 +153,9 @@ func (f *feedWriter) add(kind ChangeKind, swept bool, tb *table, k trie.Key, n u
 	w[feedHead] = uint32(kind) | uint32(n)<<feedLenShift
 	if swept {
 		w[feedHead] |= feedSwept
+	}
+	if same {
+		w[feedHead] |= feedSame
 	}
 	w[feedTable] = uint32(tb.info.id)
 	w[feedKey], w[feedKey+1] = uint32(k.Hi>>32), uint32(k.Hi)
@@ -229,6 +234,7 @@ func (c *Change) read(w []uint32, shard int) {
 	*c = Change{
 		Kind:  ChangeKind(h & 15),
 		Swept: h&feedSwept != 0,
+		Same:  h&feedSame != 0,
 		Shard: shard,
 		Time:  int64(w[feedTime])<<32 | int64(w[feedTime+1]),
 		Table: rib.TableID(w[feedTable]),

@@ -297,7 +297,7 @@ func (g *group) take(changes []shard.Change) {
 			continue // its prefixes follow, swept
 		}
 		ref := j.table(c.Table)
-		if ref.fam < 0 {
+		if ref.fam < 0 || c.Same && j.fams[ref.fam].mode == modeBest {
 			continue
 		}
 		p := prefix{c.Key, c.Table, c.Len}

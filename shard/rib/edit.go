@@ -32,6 +32,8 @@ type Editor struct {
 	fresh []uint32 // references of the chunks being written
 	reuse []bool   // of e.chunks: kept in the next version
 
+	first   item    // of the block that was opened
+	any     bool    // it had a path
 	written uint32  // words of the new block: of the directory, where it has chunks
 	paths   [2]Path // of Change
 }
@@ -46,7 +48,7 @@ func (e *Editor) Open(ref uint32) {
 	e.ref, e.items, e.chunks = ref, e.items[:0], e.chunks[:0]
 	e.fresh, e.reuse = e.fresh[:0], e.reuse[:0]
 	e.handle, e.size, e.birth = 0, 0, 0
-	e.dirty, e.ranked = false, true
+	e.dirty, e.ranked, e.any = false, true, ref != 0
 	e.order = e.order[:0]
 	if ref == 0 {
 		return
@@ -68,6 +70,7 @@ func (e *Editor) Open(ref uint32) {
 	} else {
 		e.size = head + e.open(body)
 	}
+	e.first = e.items[0]
 }
 
 func (e *Editor) open(body []uint32) (size uint32) {
@@ -224,27 +227,54 @@ func (e *Editor) removeFunc(drop func(*item) bool, gone func(p *Path, last bool)
 	}
 }
 
-// Rank decides, if anything has changed, and returns the peer of the best path;
-// ok is false where no path is left that is not filtered.
-func (e *Editor) Rank() (best PeerNum, ok bool) {
+// Best is the best path of a prefix, but for when it was received and for what
+// it was before policy. OK is false, and the rest is zero, where there is none.
+type Best struct {
+	OK     bool
+	Peer   PeerNum
+	flags  uint32
+	attrs  AttrID
+	pathID uint32
+	labels uint32
+}
+
+func (it *item) best() Best {
+	if it.filtered() {
+		return Best{}
+	}
+	return Best{true, it.num(), it.w0 & (recPathID | recStale), it.attrs, it.pathID, it.labels}
+}
+
+// Rank decides, if anything has changed, and returns the best path.
+func (e *Editor) Rank() Best {
 	if !e.ranked {
 		e.rank()
 		e.ranked = true
 	}
 	if len(e.order) == 0 {
-		return 0, false
+		return Best{}
 	}
-	it := &e.items[e.order[0]]
-	return it.num(), !it.filtered()
+	return e.items[e.order[0]].best()
 }
 
-// FirstBest returns the best peer of the block as it was opened: to be called
+// FirstBest returns the best path of the block as it was opened: to be called
 // before any change.
-func (e *Editor) FirstBest() (best PeerNum, ok bool) {
+func (e *Editor) FirstBest() Best {
 	if len(e.items) == 0 {
-		return 0, false
+		return Best{}
 	}
-	return e.items[0].num(), !e.items[0].filtered()
+	return e.items[0].best()
+}
+
+// SameBest says whether the best path is what it was when the block was opened:
+// the same path with the same attributes and labels, or none.
+func (e *Editor) SameBest() bool {
+	had := e.any && !e.first.filtered()
+	if _, has := e.Rank(); !had || !has {
+		return had == has
+	}
+	a, b := &e.first, &e.items[e.order[0]]
+	return (a.w0^b.w0)&^recMark == 0 && a.attrs == b.attrs && a.pathID == b.pathID && a.labels == b.labels
 }
 
 // Rewrite makes Commit write a new block although nothing has changed, which is
