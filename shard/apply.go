@@ -12,8 +12,7 @@ type openPrefix struct {
 	key     trie.Key
 	n       uint8
 	ref     uint32 // its block before, 0: none
-	best    rib.PeerNum
-	hasBest bool
+	best    rib.Best
 	removal bool // a path was taken away: it may use the reserve
 	changes []change
 	records [][6]uint32 // of the changes, while somebody follows the feed
@@ -108,7 +107,7 @@ func (s *shard) openAt(tb *table, k trie.Key, n uint8) {
 	o.t, o.key, o.n = tb, k, n
 	o.ref = tb.tree.Find(k, n)
 	s.editor.Open(o.ref)
-	o.best, o.hasBest = s.editor.FirstBest()
+	o.best = s.editor.FirstBest()
 	o.removal = false
 	o.changes, o.records = o.changes[:0], o.records[:0]
 }
@@ -232,7 +231,7 @@ func (s *shard) write() bool {
 	if e.Len() == 0 {
 		return o.ref == 0 || s.writeGone()
 	}
-	_, eligible := e.Rank()
+	eligible := e.Rank().OK
 	had := e.Handle()
 	handle := had
 	switch {
@@ -327,7 +326,7 @@ func (s *shard) account() {
 	o := &s.open
 	fam := o.t.info.index
 	var paths int64
-	same := s.feed.on && s.editor.SameBest()
+	best := s.editor.Rank()
 	for i := range o.changes {
 		c := &o.changes[i]
 		paths += int64(c.paths)
@@ -339,7 +338,7 @@ func (s *shard) account() {
 			d.stale += int64(c.stale)
 		}
 		if s.feed.on {
-			s.feed.add(c.kind, c.swept, same, o.t, o.key, o.n, o.records[i][:])
+			s.feed.add(c.kind, c.swept, best == o.best, o.t, o.key, o.n, o.records[i][:])
 		}
 	}
 	o.t.paths += paths
@@ -349,12 +348,12 @@ func (s *shard) account() {
 	case !now && o.ref != 0:
 		o.t.prefixes--
 	}
-	if best, ok := s.editor.Rank(); best != o.best || ok != o.hasBest {
-		if o.hasBest {
-			s.delta(o.best, fam).best--
+	if best.Peer != o.best.Peer {
+		if o.best.OK {
+			s.delta(o.best.Peer, fam).best--
 		}
-		if ok {
-			s.delta(best, fam).best++
+		if best.OK {
+			s.delta(best.Peer, fam).best++
 		}
 	}
 	if !s.feed.on {

@@ -76,7 +76,7 @@ func (s *shard) route(tb *table, k trie.Key, n uint8) bool {
 	s.editor.RetireSingle(&old)
 	s.touch(tb)
 	d.stale += int64(r.stale - bit(wasStale))
-	s.tell(ChangeAnnounce, tb, k, n, r.words)
+	s.tell(ChangeAnnounce, s.feed.on && old.SameBest(r.words), tb, k, n, r.words)
 	return true
 }
 
@@ -120,7 +120,7 @@ func (s *shard) routeNew(tb *table, k trie.Key, n uint8, d *famDelta) bool {
 	d.filtered += int64(r.filtered)
 	d.stale += int64(r.stale)
 	d.best += int64(1 - r.filtered)
-	s.tell(ChangeAnnounce, tb, k, n, r.words)
+	s.tell(ChangeAnnounce, r.filtered != 0, tb, k, n, r.words)
 	return true
 }
 
@@ -163,7 +163,7 @@ func (s *shard) unrouteOnly(tb *table, k trie.Key, n uint8, old *rib.Single) boo
 	d.filtered -= int64(bit(filtered))
 	d.stale -= int64(bit(stale))
 	d.best -= int64(1 - bit(filtered))
-	s.tell(ChangeWithdraw, tb, k, n, old.Record())
+	s.tell(ChangeWithdraw, filtered, tb, k, n, old.Record())
 	return true
 }
 
@@ -175,11 +175,11 @@ func (s *shard) dropOnly(tb *table, k trie.Key, n uint8, peers rib.PeerSet) bool
 }
 
 // tell notes a change in the feed.
-func (s *shard) tell(kind ChangeKind, tb *table, k trie.Key, n uint8, rec []uint32) {
+func (s *shard) tell(kind ChangeKind, same bool, tb *table, k trie.Key, n uint8, rec []uint32) {
 	if !s.feed.on {
 		s.feed.skip(1)
 		return
 	}
 	swept := kind == ChangeWithdraw && s.down.Has(rib.RecordPeer(rec))
-	s.feed.add(kind, swept, false, tb, k, n, rec)
+	s.feed.add(kind, swept, same, tb, k, n, rec)
 }

@@ -32,8 +32,6 @@ type Editor struct {
 	fresh []uint32 // references of the chunks being written
 	reuse []bool   // of e.chunks: kept in the next version
 
-	first   item    // of the block that was opened
-	any     bool    // it had a path
 	written uint32  // words of the new block: of the directory, where it has chunks
 	paths   [2]Path // of Change
 }
@@ -48,7 +46,7 @@ func (e *Editor) Open(ref uint32) {
 	e.ref, e.items, e.chunks = ref, e.items[:0], e.chunks[:0]
 	e.fresh, e.reuse = e.fresh[:0], e.reuse[:0]
 	e.handle, e.size, e.birth = 0, 0, 0
-	e.dirty, e.ranked, e.any = false, true, ref != 0
+	e.dirty, e.ranked = false, true
 	e.order = e.order[:0]
 	if ref == 0 {
 		return
@@ -70,7 +68,6 @@ func (e *Editor) Open(ref uint32) {
 	} else {
 		e.size = head + e.open(body)
 	}
-	e.first = e.items[0]
 }
 
 func (e *Editor) open(body []uint32) (size uint32) {
@@ -264,17 +261,6 @@ func (e *Editor) FirstBest() Best {
 		return Best{}
 	}
 	return e.items[0].best()
-}
-
-// SameBest says whether the best path is what it was when the block was opened:
-// the same path with the same attributes and labels, or none.
-func (e *Editor) SameBest() bool {
-	had := e.any && !e.first.filtered()
-	if _, has := e.Rank(); !had || !has {
-		return had == has
-	}
-	a, b := &e.first, &e.items[e.order[0]]
-	return (a.w0^b.w0)&^recMark == 0 && a.attrs == b.attrs && a.pathID == b.pathID && a.labels == b.labels
 }
 
 // Rewrite makes Commit write a new block although nothing has changed, which is

@@ -56,6 +56,25 @@ func (s *Single) Same(rec []uint32, mark bool) bool {
 	return true
 }
 
+// SameBest says whether the path in a record is as good as the one of the block:
+// all but their times is equal, or both are filtered.
+func (s *Single) SameBest(rec []uint32) bool {
+	const what = recContent &^ recFiltered
+	a, b := s.rec[0], rec[0]
+	if a&b&recFiltered != 0 {
+		return true
+	}
+	if (a^b)&(what|recFiltered) != 0 || s.rec[1] != rec[1] {
+		return false
+	}
+	for i := minRecord; i < len(rec); i++ {
+		if s.rec[i] != rec[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // Record is the path, for ReadRecord. It is borrowed from the block.
 func (s *Single) Record() []uint32 { return s.rec }
 
