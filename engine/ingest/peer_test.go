@@ -403,6 +403,55 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// What a peer says and what its session asks of the tables stay in order, however
+// full the queues are of what others send.
+func TestOrderBesideAFlood(t *testing.T) {
+	r, num := open(t, shard.Options{Shards: 2, QueueLen: 8})
+	other := start(t, r, addPeer(t, r, 65002), Session{Wire: wire.Session{AS4: true}})
+	e := wire.NewEncoder(wire.SendOptions{AS4: true})
+	if err := e.Announce(wire.IPv4Unicast, attributes()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint32(60_000) {
+		e.Route4(20<<24|i<<8, 24, 0)
+	}
+	flood := e.Flush()
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop.Store(true)
+	wg.Go(func() {
+		for !stop.Load() {
+			if _, err := other.Updates(flood, 1000); err != nil {
+				t.Error(err)
+			}
+			other.Flush()
+		}
+	})
+	s := Session{Wire: wire.Session{AS4: true}}
+	p := start(t, r, num, s)
+	for i := range 40 {
+		list := []string{"10.0.0.0/8"}
+		for j := range 4 {
+			list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(30 + j), byte(i), byte(j), 0}), 24).String())
+		}
+		if i%2 == 0 {
+			p.BeginRefresh(wire.IPv4Unicast)
+			take(t, p, announcement(list...))
+			p.EndRefresh(wire.IPv4Unicast)
+		} else {
+			p.Retain(wire.AllFamilies(), rib.StaleGR)
+			p.Start(s)
+			take(t, p, announcement(list...), wire.AppendEndOfRIB(nil, wire.IPv4Unicast))
+		}
+		r.Sync()
+		st, _ := r.PeerStatus(num)
+		if n := st.Counts[0]; n.Paths != int64(len(list)) || n.Stale != 0 {
+			t.Fatalf("round %d: %+v, want %d paths", i, n, len(list))
+		}
+	}
+}
+
 // RFC 4724 section 4.2: stale until announced again, End-of-RIB or the timer; what
 // has outlived one session does not outlive the next.
 func TestGracefulRestart(t *testing.T) {
