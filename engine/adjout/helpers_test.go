@@ -145,9 +145,9 @@ type sink struct {
 	held     map[route]string
 	labels   map[route]string
 	ends     map[wire.Family]int
-	marks    []string // BoRR and EoRR
-	again    map[route]bool
-	spurious int // withdrawals of what is not held
+	marks    []string                       // BoRR and EoRR
+	again    map[wire.Family]map[route]bool // in a refresh
+	spurious int                            // withdrawals of what is not held
 	updates  int
 	routes   int
 	octets   int
@@ -157,7 +157,7 @@ type sink struct {
 func newSink(t testing.TB, o wire.SendOptions, internal bool) *sink {
 	s := &sink{
 		t: t, session: wire.Session{AS4: o.AS4, Extended: o.Extended, AddPath: o.AddPath, External: !internal},
-		held: map[route]string{}, labels: map[route]string{}, ends: map[wire.Family]int{},
+		held: map[route]string{}, labels: map[route]string{}, ends: map[wire.Family]int{}, again: map[wire.Family]map[route]bool{},
 	}
 	s.cond = sync.NewCond(&s.mu)
 	return s
@@ -240,15 +240,15 @@ func (s *sink) take(msgs []byte, updates, withdraws int) {
 func (s *sink) mark(r wire.RouteRefresh) {
 	s.marks = append(s.marks, fmt.Sprintf("%v/%d", r.Family, r.Subtype))
 	if r.Subtype == 1 {
-		s.again = map[route]bool{}
+		s.again[r.Family] = map[route]bool{}
 		return
 	}
 	for k := range s.held {
-		if k.family == r.Family && !s.again[k] {
+		if k.family == r.Family && !s.again[k.family][k] {
 			s.t.Errorf("%v was not sent again", k)
 		}
 	}
-	s.again = nil
+	delete(s.again, r.Family)
 }
 
 func (s *sink) update(msg []byte) (gone int) {
@@ -326,8 +326,8 @@ func (s *sink) hold(r route, attrs string, labels []byte) {
 	}
 	s.held[r] = attrs
 	s.labels[r] = string(labels)
-	if s.again != nil {
-		s.again[r] = true
+	if s.again[r.family] != nil {
+		s.again[r.family][r] = true
 	}
 }
 
@@ -422,7 +422,7 @@ func (w *world) peer(i int, internal, rrClient bool) *testPeer {
 		as = ourAS
 	}
 	p := &testPeer{rrClient: rrClient}
-	p.info = rib.PeerInfo{ID: fmt.Sprint(i), Source: rib.SourceBGP, Addr: netip.AddrFrom4([4]byte{127, 0, 1, byte(i)}), AS: as, RouterID: uint32(0x0a000000 + i), Internal: internal}
+	p.info = rib.PeerInfo{ID: fmt.Sprint(i), Source: rib.SourceBGP, Addr: netip.AddrFrom4([4]byte{127, 0, byte(i >> 8), byte(i)}), AS: as, RouterID: uint32(0x0a000000 + i), Internal: internal}
 	var err error
 	if p.num, err = w.rib.AddPeer(p.info); err != nil {
 		w.t.Fatal(err)
