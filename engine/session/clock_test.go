@@ -394,3 +394,29 @@ func TestDisableDropsWhatIsRetained(t *testing.T) {
 		}
 	})
 }
+
+func TestLongLivedStateIsKeptByItsOwnBit(t *testing.T) {
+	long := func(forwarding bool) *wire.Open {
+		return openOf(65002, 2, wire.GracefulRestartCapability(wire.GracefulRestart{Time: 60}),
+			wire.LLGRCapability([]wire.LLGRFamily{{Family: wire.IPv4Unicast, Forwarding: forwarding, StaleTime: 600}}))
+	}
+	for _, forwarding := range []bool{true, false} {
+		inBubble(t, func(t *testing.T, b *bubble) {
+			b.apply(peerTo(farAddr, 179, 65002, netip.Addr{}, func(p *config.Peer) { p.GracefulRestart.LLGRStaleTime = time.Hour }))
+			p := b.peer(t)
+			p.open(long(true))
+			p.c.Write(update(65002, 0, 50))
+			b.wantPaths(t, 50, 0)
+			p.c.Close()
+			b.wantPaths(t, 50, 50)
+			p = b.peer(t)
+			p.open(long(forwarding))
+			if forwarding {
+				b.wantPaths(t, 50, 50)
+			} else {
+				b.wantPaths(t, 0, 0)
+			}
+			p.c.Close()
+		})
+	}
+}

@@ -72,13 +72,24 @@ func (r *routes) begin(s *Session, w wire.Session) error {
 	r.in.Start(ingest.Session{Wire: w, Filter: filter, Limits: limits(r.p.config.Load())})
 	g := &s.Negotiated.Graceful
 	for f, x := range r.stale {
-		if !w.Families.Has(f) || !g.Families.Has(f) || !g.Forwarding.Has(f) {
-			r.endLocked(f) // RFC 4724 section 4.2
+		if !w.Families.Has(f) || !forwarded(g, f, x.kind) {
+			r.endLocked(f) // RFC 4724 section 4.2, RFC 9494 section 4.2
 		} else if x.kind == rib.StaleGR {
 			r.wait(f, x, staleMost)
 		}
 	}
 	return nil
+}
+
+// forwarded says whether the peer that is back has kept the forwarding state of
+// a family. The long-lived capability speaks for what became long-lived.
+func forwarded(g *fsm.Retention, f wire.Family, kind rib.Stale) bool {
+	for _, l := range g.LongLived {
+		if l.Family == f && (kind == rib.StaleLLGR || l.Only) {
+			return l.Forwarding
+		}
+	}
+	return g.Families.Has(f) && g.Forwarding.Has(f)
 }
 
 func limits(cfg *config.Peer) map[wire.Family]ingest.Limit {
