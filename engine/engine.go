@@ -162,14 +162,20 @@ func (e *Engine) startSessions(cfg *config.Config) (err error) {
 }
 
 // awaitPeers waits until the configured peers have sent what they have, or had
-// their time for it.
+// their time for it: for readiness, and after a restart to send them anything.
 func (e *Engine) awaitPeers() {
 	defer e.bgp.out.Release()
 	t := time.NewTicker(50 * time.Millisecond)
 	defer t.Stop()
+	deferral := e.started.Add(restartTime(e.bgp.cfg))
 	end := e.started.Add(max(e.readyAfter, restartTime(e.bgp.cfg)))
-	for {
-		if _, waits := e.bgp.sessions.Waiting(); !waits || time.Now().After(end) {
+	for released := false; ; {
+		now := time.Now()
+		if _, defers := e.bgp.sessions.Deferring(); !released && (!defers || now.After(deferral)) {
+			e.bgp.out.Release()
+			released = true
+		}
+		if _, waits := e.bgp.sessions.Waiting(); released && (!waits || now.After(end)) {
 			break
 		}
 		select {
