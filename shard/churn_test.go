@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,10 +15,21 @@ import (
 
 // BenchmarkChurn is 5,000 small batches a second, of five neighbouring prefixes
 // each, in a full table, with a follower: how long from Flush until the follower
-// has a change, and what a batch costs of CPU time, follower and clock included.
+// has a change, and what a batch costs of CPU time, follower and clock included;
+// then the same while another peer announces its whole table over and over.
 func BenchmarkChurn(b *testing.B) {
+	for _, flood := range []bool{false, true} {
+		name := "alone"
+		if flood {
+			name = "beside=table"
+		}
+		b.Run(name, func(b *testing.B) { benchmarkChurn(b, flood) })
+	}
+}
+
+func benchmarkChurn(b *testing.B, flood bool) {
 	prefixes := realPrefixes(b, true)
-	r, nums := loaded(b, Options{}, 2, prefixes, rib.TableIPv4Unicast)
+	r, nums := loaded(b, Options{FeedSize: 1 << 20}, 2, prefixes, rib.TableIPv4Unicast)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var ids []rib.AttrID
 	for i := range 1000 {
@@ -45,14 +57,36 @@ func BenchmarkChurn(b *testing.B) {
 				return
 			}
 			for i := range buf[:n] {
-				if x := buf[i].Path.Received; x != last {
+				if x := buf[i].Path.Received; x != last && buf[i].Path.Peer == nums[0] {
 					last = x
 					took = append(took, time.Since(start)-time.Duration(sent[x&(1<<10-1)].Load()))
 				}
 			}
 		}
 	}()
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	if flood {
+		wg.Go(func() {
+			ms := messages(1, prefixes)
+			f := r.NewFan()
+			defer f.Close()
+			for i := uint32(1 << 30); !stop.Load(); i++ {
+				p := rib.Path{Peer: nums[1], Received: i}
+				for j := range ms {
+					p.Attrs, _ = r.Attrs().Intern(ms[j].attrs)
+					for x, k := range ms[j].keys {
+						f.Announce(rib.TableIPv4Unicast, k, ms[j].lens[x], &p)
+					}
+					if f.Len() >= 4096 {
+						f.Flush()
+					}
+				}
+			}
+		})
+	}
 	f := r.NewFan()
+	f.Express()
 	defer f.Close()
 	b.ResetTimer()
 	c0 := cpuTime()
@@ -72,6 +106,8 @@ func BenchmarkChurn(b *testing.B) {
 		f.Flush()
 	}
 	used := cpuTime() - c0
+	stop.Store(true)
+	wg.Wait()
 	r.Sync()
 	cancel()
 	<-ended

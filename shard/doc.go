@@ -16,7 +16,9 @@
 //
 // A batch of at most 128 operations for a shard that waits for something to do
 // is applied and published by Flush itself, under the shard's lock: nobody is
-// woken, and who follows hears of it sooner.
+// woken, and who follows hears of it sooner. A Fan with Express, one whose routes
+// come by no other, has such batches go before the large ones of others, but never
+// before its own or a request that was made before.
 //
 // A shard takes batches from its queue. Operations on one prefix that follow
 // each other change its block once. It publishes when its queue is empty or

@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"sync/atomic"
+
 	"ribd/shard/rib"
 	"ribd/trie"
 )
@@ -33,6 +35,7 @@ type batch struct {
 	then  func(*shard)
 
 	single bool
+	sent   *atomic.Int32 // of its Fan, while it is in the queue
 }
 
 // Fan sorts the routes of one ingest goroutine into batches, one a shard.
@@ -43,16 +46,24 @@ type Fan struct {
 	r       *RIB
 	tables  []*tableInfo
 	batches []*batch
+	sent    []atomic.Int32 // batches in the queue of each shard
 	ops     int
+	express bool
 	guard   fanGuard
 }
 
 // NewFan makes a Fan for one goroutine. Close it.
 func (r *RIB) NewFan() *Fan {
-	f := &Fan{r: r, batches: make([]*batch, len(r.shards))}
+	f := &Fan{r: r, batches: make([]*batch, len(r.shards)), sent: make([]atomic.Int32, len(r.shards))}
 	r.fans.add(&f.guard)
 	return f
 }
+
+// Express lets small batches of the Fan go before large ones of others that wait
+// for the same shard: a change is not to wait for somebody's whole table. It is
+// for a Fan all of whose routes come by it alone. What the Fan sent itself, and
+// what was asked of the RIB before (Refresh and its like), is not overtaken.
+func (f *Fan) Express() { f.express = true }
 
 // Close flushes.
 func (f *Fan) Close() {
@@ -158,8 +169,26 @@ func (f *Fan) end(i uint32, b *batch) {
 	if b.ops >= maxBatchOps || len(b.words) >= maxBatchWords {
 		f.ops -= b.ops
 		f.batches[i] = nil
-		f.r.enqueue(f.r.shards[i], b)
+		f.send(int(i), b)
 	}
+}
+
+// send gives a batch to a shard by its queue, or past it.
+func (f *Fan) send(i int, b *batch) {
+	s := f.r.shards[i]
+	// A request in the queue may be one that this batch comes after.
+	if f.express && b.ops <= guestOps && f.sent[i].Load() == 0 && s.requests.Load() == 0 {
+		s.queued.Add(1)
+		select {
+		case s.express <- b:
+			return
+		default:
+			s.queued.Add(-1)
+		}
+	}
+	b.sent = &f.sent[i]
+	b.sent.Add(1)
+	f.r.enqueue(s, b)
 }
 
 // Flush sends what was collected: one batch a shard. A small one for a shard
@@ -171,8 +200,8 @@ func (f *Fan) Flush() {
 			continue
 		}
 		f.batches[i] = nil
-		if s := f.r.shards[i]; !s.visit(b) {
-			f.r.enqueue(s, b)
+		if !f.r.shards[i].visit(b) {
+			f.send(i, b)
 		}
 	}
 	f.ops = 0
@@ -194,7 +223,7 @@ func (r *RIB) recycle(b *batch) {
 	if cap(b.words) > 2*maxBatchWords {
 		return
 	}
-	b.words, b.ops, b.then, b.single = b.words[:0], 0, nil, false
+	b.words, b.ops, b.then, b.single, b.sent = b.words[:0], 0, nil, false, nil
 	select {
 	case r.pool <- b:
 	default:

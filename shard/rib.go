@@ -162,6 +162,9 @@ func (r *RIB) await(done <-chan struct{}) {
 // enqueue waits for room in a shard's queue. What comes after Close is dropped.
 func (r *RIB) enqueue(s *shard, b *batch) {
 	s.queued.Add(1)
+	if b.then != nil {
+		s.requests.Add(1)
+	}
 	select {
 	case s.queue <- b:
 	case <-r.stop:

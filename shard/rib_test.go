@@ -212,6 +212,9 @@ func newWorld(t *testing.T, seed uint64, o Options) *world {
 		filters: map[rib.PeerNum]*testFilter{}}
 	w.specs.r = w.r
 	w.f = w.r.NewFan()
+	if w.rnd.IntN(3) > 0 {
+		w.f.Express()
+	}
 	for _, f := range []wire.Family{wire.IPv4Multicast, wire.IPv6Multicast, wire.IPv4LabelledUnicast, wire.L2VPNEVPN, wire.IPv4Unicast, wire.IPv6Unicast} {
 		tb, ok := w.r.Table(f, 0)
 		if !ok {

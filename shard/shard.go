@@ -28,13 +28,15 @@ const (
 // Everything but the first fields belongs to who has mu: the goroutine, unless
 // it waits for something to do, or a Fan that flushes a small batch meanwhile.
 type shard struct {
-	r      *RIB
-	id     int
-	queue  chan *batch
-	ctl    chan func()
-	queued atomic.Int32 // batches that are sent and not done
-	mu     sync.Mutex
-	guest  bool // a Fan has mu
+	r        *RIB
+	id       int
+	queue    chan *batch
+	ctl      chan func()
+	express  chan *batch  // small batches, which go before those in queue
+	queued   atomic.Int32 // batches that are sent and not done
+	requests atomic.Int32 // those among them that are no operations
+	mu       sync.Mutex
+	guest    bool // a Fan has mu
 
 	_         [64]byte
 	published atomic.Uint32 // the state that readers load
@@ -99,7 +101,7 @@ type table struct {
 }
 
 func newShard(r *RIB, id int) *shard {
-	s := &shard{r: r, id: id, queue: make(chan *batch, r.o.QueueLen), ctl: make(chan func())}
+	s := &shard{r: r, id: id, queue: make(chan *batch, r.o.QueueLen), express: make(chan *batch, expressLen), ctl: make(chan func())}
 	s.trees = slab.NewHeap(r.trees, r.domain, &s.holds)
 	s.blocks = slab.NewHeap(r.blocks, r.domain, &s.holds)
 	s.nodes = slab.NewHeap(r.nodes, r.domain, nil)
@@ -128,10 +130,10 @@ func (s *shard) run() {
 			continue
 		default:
 		}
+		s.doExpress()
 		select {
 		case b := <-s.queue:
-			s.do(b)
-			s.queued.Add(-1)
+			s.doQueued(b)
 			continue
 		default:
 		}
@@ -164,8 +166,10 @@ func (s *shard) run() {
 			f()
 		case b := <-s.queue:
 			s.mu.Lock()
-			s.do(b)
-			s.queued.Add(-1)
+			s.doQueued(b)
+		case b := <-s.express:
+			s.mu.Lock()
+			s.doSmall(b)
 		case <-timer.C:
 			s.mu.Lock()
 			s.quiet = true
@@ -177,7 +181,46 @@ func (s *shard) run() {
 	}
 }
 
-// guestOps is the operations of a batch that a Fan does by itself where the
+// doQueued does a batch from the queue, and first the small ones: those that were
+// sent before it are there.
+func (s *shard) doQueued(b *batch) {
+	s.doExpress()
+	sent, then := b.sent, b.then
+	s.do(b)
+	s.queued.Add(-1)
+	if sent != nil {
+		sent.Add(-1)
+	}
+	if then != nil {
+		s.requests.Add(-1)
+	}
+}
+
+// doExpress does the small batches that wait.
+func (s *shard) doExpress() {
+	for {
+		select {
+		case b := <-s.express:
+			s.doSmall(b)
+		default:
+			return
+		}
+	}
+}
+
+// doSmall does a small batch and publishes it, with what large ones have left.
+func (s *shard) doSmall(b *batch) {
+	s.do(b)
+	if s.pending > 0 {
+		s.publish()
+	}
+	s.queued.Add(-1)
+}
+
+// expressLen is the small batches that may wait; more go by the queue.
+const expressLen = 64
+
+// guestOps is the operations of a small batch, which a Fan does by itself where the
 // shard has nothing else to do: waking its goroutine would take longer.
 const guestOps = 128
 
