@@ -70,6 +70,7 @@ type family struct {
 // session; Close it before RIB.DropPeer.
 func New(o Options) *Peer {
 	p := &Peer{rib: o.RIB, num: o.Peer, end: o.EndOfRIB, fan: o.RIB.NewFan()}
+	p.fan.Express() // all routes of the number come by it
 	p.router = NewRouter(o.RIB, p.fan)
 	return p
 }
