@@ -60,6 +60,7 @@ type playerOptions struct {
 	sendIDs  bool              // path ids in what the player sends
 	takeIDs  bool              // path ids in what it is sent
 	as2      bool              // without 4-octet AS numbers
+	bare     bool              // without any capability
 	extended bool              // with extended messages
 	more     []wire.Capability // besides
 }
@@ -109,6 +110,10 @@ func tryPlay(t *testing.T, to string, o playerOptions) (*player, error) {
 // capabilities are those of the OPEN; what they change in how messages are
 // written is noted.
 func (p *player) capabilities(o playerOptions) []wire.Capability {
+	if o.bare {
+		p.parse.Families = wire.NewFamilySet(wire.IPv4Unicast)
+		return nil
+	}
 	set := wire.NewFamilySet(o.families...)
 	caps := []wire.Capability{wire.RouteRefreshCapability()}
 	for _, f := range o.families {

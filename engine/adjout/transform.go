@@ -234,6 +234,9 @@ func (r *rules) nextHop(f wire.Family, src from, did chosen) bool {
 	if !ours && r.keepsHop(f, hop) {
 		return true
 	}
+	if !ours && f.Form() != wire.FormPrefix {
+		return false // its labels are of the router that is its next hop
+	}
 	return r.ownHop(f)
 }
 
