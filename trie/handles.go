@@ -20,7 +20,7 @@ const (
 
 // NewHandles makes handles in an arena of at most 2^31 words.
 func NewHandles(a *slab.Arena) *Handles {
-	return &Handles{a, make([]uint8, a.Stats().ReservedWords>>granuleBits)}
+	return &Handles{a, a.Side(int(a.Stats().ReservedWords >> granuleBits))}
 }
 
 // Load returns the word of a handle that the caller found under its pin.

@@ -71,9 +71,9 @@ func NewArena(name string, maxWords uint64) *Arena {
 	if n <= 3 {
 		a.reserve = 0
 	}
-	a.live = make([]uint32, n)
-	a.drain = make([]bool, n)
-	a.owner = make([]atomic.Uint32, n)
+	a.live = sideTable[uint32](&a.memory, int(n))
+	a.drain = sideTable[bool](&a.memory, int(n))
+	a.owner = sideTable[atomic.Uint32](&a.memory, int(n))
 	return a
 }
 
@@ -105,6 +105,13 @@ func (a *Arena) Static() {
 		a.static = true
 		a.memory.commit(0)
 	}
+}
+
+// Side returns n zero octets outside the Go heap, until the arena is closed.
+func (a *Arena) Side(n int) []uint8 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return sideTable[uint8](&a.memory, n)
 }
 
 // take hands out an extent; deep may use the reserve.

@@ -20,6 +20,8 @@ func (m *memory) reserve(n uint32) (uint32, error) {
 
 func (m *memory) release() { m.chunks = nil }
 
+func sideTable[T any](_ *memory, n int) []T { return make([]T, n) }
+
 func (m *memory) commit(extent uint32) { m.chunks[extent].Store(new([ExtentWords]uint32)) }
 
 func (m *memory) decommit(extent uint32) { m.chunks[extent].Store(nil) }

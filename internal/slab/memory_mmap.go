@@ -13,6 +13,7 @@ import (
 type memory struct {
 	base unsafe.Pointer
 	raw  []byte
+	side [][]byte // see sideTable
 }
 
 func reserveBytes(n uint64) ([]byte, error) {
@@ -40,6 +41,23 @@ func (m *memory) release() {
 		_ = unix.Munmap(m.raw) // nothing to be done about an address that is no mapping
 		m.raw, m.base = nil, nil
 	}
+	for _, b := range m.side {
+		_ = unix.Munmap(b)
+	}
+	m.side = nil
+}
+
+// sideTable returns n zero values of a type without pointers, until m is
+// released. They are large and mostly never touched: on Go's heap they would
+// count as live, and as much garbage as is live may stay.
+func sideTable[T any](m *memory, n int) []T {
+	var t T
+	b, err := reserveBytes(uint64(n) * uint64(unsafe.Sizeof(t)))
+	if err != nil {
+		return make([]T, n)
+	}
+	m.side = append(m.side, b)
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)
 }
 
 func (m *memory) commit(uint32) {}
