@@ -76,22 +76,27 @@ func BenchmarkParts(b *testing.B) {
 			}
 		})
 	})
-	b.Run("fan", func(b *testing.B) {
-		runtime.LockOSThread()
-		r, num := open(b, shard.Options{QueueLen: 1 << 12})
-		r.DropPeer(num) // the shards refuse what comes
-		fan := r.NewFan()
-		defer fan.Close()
-		per(b, func() {
-			path := rib.Path{Peer: num, Attrs: 1 << 5, Received: 1}
-			split(messages, func(m []byte) {
-				u.Parse(m, &session)
-				for c := u.NLRI4(); c.Next(); {
-					fan.Announce(rib.TableIPv4Unicast, trie.Key4(c.Addr()), c.Len(), &path)
-				}
-			})
-			fan.Flush()
+	b.Run("fan", func(b *testing.B) { fanOut(b, messages, per) })
+}
+
+// fanOut gives routes to shards that refuse them.
+func fanOut(b *testing.B, messages []byte, per func(*testing.B, func())) {
+	runtime.LockOSThread()
+	r, num := open(b, shard.Options{QueueLen: 1 << 12})
+	r.DropPeer(num)
+	fan := r.NewFan()
+	defer fan.Close()
+	var u wire.Update
+	session := wire.Session{AS4: true, External: true}
+	per(b, func() {
+		path := rib.Path{Peer: num, Attrs: 1 << 5, Received: 1}
+		split(messages, func(m []byte) {
+			u.Parse(m, &session)
+			for c := u.NLRI4(); c.Next(); {
+				fan.Announce(rib.TableIPv4Unicast, trie.Key4(c.Addr()), c.Len(), &path)
+			}
 		})
-		r.Sync()
+		fan.Flush()
 	})
+	r.Sync()
 }

@@ -39,9 +39,8 @@ func lines(r *shard.RIB) (out []string) {
 	return out
 }
 
-// play gives the UPDATEs of a recording to sessions, as if they came from the peers
-// themselves.
-func play(t *testing.T, name string, r *shard.RIB) (messages int) {
+// unpacked reads a file.
+func unpacked(t *testing.T, name string) []byte {
 	t.Helper()
 	f, err := os.Open(name)
 	if err != nil {
@@ -57,6 +56,14 @@ func play(t *testing.T, name string, r *shard.RIB) (messages int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return b
+}
+
+// play gives the UPDATEs of a recording to sessions, as if they came from the peers
+// themselves.
+func play(t *testing.T, name string, r *shard.RIB) (messages int) {
+	t.Helper()
+	b := unpacked(t, name)
 	type session struct {
 		*ingest.Peer
 		num  rib.PeerNum
