@@ -22,6 +22,7 @@ type Options struct {
 	maxDead   int           // withdrawn entries that a group keeps for members that lag
 	slice     int           // prefixes that a scan judges at a time
 	ebb       time.Duration // how long the feed must not have gone past before a scan
+	tick      time.Duration // how often groups look after the sets that they hold
 }
 
 const (
@@ -30,8 +31,7 @@ const (
 	defaultMaxDead = 1 << 20
 	defaultSlice   = 512
 	defaultEbb     = 100 * time.Millisecond
-
-	tick = time.Second // how often groups look after the sets that they hold
+	defaultTick    = time.Second
 )
 
 // Manager runs the update groups. Any goroutine may call its methods.
@@ -75,6 +75,9 @@ func New(o Options) *Manager {
 	if o.ebb == 0 {
 		o.ebb = defaultEbb
 	}
+	if o.tick == 0 {
+		o.tick = defaultTick
+	}
 	m := &Manager{rib: o.RIB, log: o.Log, o: o, stop: make(chan struct{}), byKey: map[string]*group{}, groups: map[*group]struct{}{}}
 	m.held.Store(o.Hold)
 	m.wg.Go(m.poke)
@@ -101,7 +104,7 @@ func (m *Manager) Close() {
 
 // poke wakes the groups now and then, so that they keep their sets alive.
 func (m *Manager) poke() {
-	t := time.NewTicker(tick)
+	t := time.NewTicker(m.o.tick)
 	defer t.Stop()
 	for {
 		select {

@@ -230,7 +230,7 @@ func BenchmarkTable(b *testing.B) {
 func TestRealTableIsPacked(t *testing.T) {
 	prefixes := realPrefixes(t)
 	if testing.Short() {
-		prefixes = prefixes[:200000]
+		prefixes = prefixes[:50000]
 	}
 	tb := newTable(prefixes, 1)
 	w := newWorld(t, shard.Options{}, Options{})

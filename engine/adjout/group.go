@@ -3,6 +3,7 @@ package adjout
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -313,6 +314,7 @@ func (g *group) take(changes []shard.Change) {
 func (g *group) advance() {
 	done := g.scanSlice()
 	g.commit()
+	runtime.Gosched() // sessions, and members that begin, come before the rest of a table
 	if g.filling && g.primed && !g.expected {
 		g.expect()
 	}

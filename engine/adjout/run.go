@@ -2,6 +2,7 @@ package adjout
 
 import (
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -206,6 +207,7 @@ func (r *run) plan() {
 			}
 		}
 		g.mu.Unlock()
+		runtime.Gosched()
 	}
 	limit := uint32(g.m.o.window)
 	lo, in := uint32(0), uint32(0)
@@ -299,6 +301,7 @@ func (r *run) collect(s span) *window {
 			}
 		}
 		g.mu.Unlock()
+		runtime.Gosched()
 	}
 	w.sort()
 	return w
