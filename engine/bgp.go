@@ -159,12 +159,12 @@ func (s *bgp) up(ses *session.Session) {
 	s.out.SetSource(ses.Num, adjout.Source{RRClient: c.RouteReflector})
 	t := s.target(ses, &c)
 	t.Export = s.export(ses, facts)
-	ses.User = s.out.Join(t, ses) // the *adjout.Member, for as long as the session lives
+	ses.SetUser(s.out.Join(t, ses)) // the *adjout.Member, for as long as the session lives
 }
 
 // down is told that it is over.
 func (s *bgp) down(ses *session.Session) {
-	if m, ok := ses.User.(*adjout.Member); ok {
+	if m, ok := ses.User().(*adjout.Member); ok {
 		m.Leave()
 	}
 }
@@ -180,7 +180,7 @@ func (s *bgp) gone(n rib.PeerNum) {
 
 // refresh is told that a peer asks for a family again.
 func (s *bgp) refresh(ses *session.Session, f wire.Family, enhanced bool) {
-	if m, ok := ses.User.(*adjout.Member); ok {
+	if m, ok := ses.User().(*adjout.Member); ok {
 		m.Refresh(f, enhanced)
 	}
 }
@@ -248,7 +248,7 @@ func (s *bgp) shutdown(ctx context.Context) {
 func (s *bgp) takeBack(ctx context.Context) {
 	nothing := map[*adjout.Member]adjout.Export{}
 	for _, ses := range s.sessions.Sessions() {
-		if m, ok := ses.User.(*adjout.Member); ok {
+		if m, ok := ses.User().(*adjout.Member); ok {
 			nothing[m] = nil
 		}
 	}

@@ -94,7 +94,7 @@ func (s *bgp) shape(st *session.Status) apiv1.Peer {
 	}
 	sent := map[wire.Family]adjout.FamilyStatus{}
 	if st.Session != nil {
-		if m, ok := st.Session.User.(*adjout.Member); ok {
+		if m, ok := st.Session.User().(*adjout.Member); ok {
 			for _, f := range m.Status() {
 				sent[f.Family] = f
 			}
@@ -245,7 +245,7 @@ func (s *bgp) adjOut(id string) api.AdjOut {
 	if err != nil || st.Session == nil {
 		return nil
 	}
-	if m, ok := st.Session.User.(*adjout.Member); ok {
+	if m, ok := st.Session.User().(*adjout.Member); ok {
 		return sentTo{m, st.Session}
 	}
 	return nil

@@ -178,7 +178,7 @@ func (s *bgp) rejudge() {
 	}
 	exports := map[*adjout.Member]adjout.Export{}
 	for _, ses := range s.sessions.Sessions() {
-		if m, ok := ses.User.(*adjout.Member); ok {
+		if m, ok := ses.User().(*adjout.Member); ok {
 			exports[m] = s.export(ses, s.note(ses))
 		}
 	}

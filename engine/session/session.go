@@ -29,9 +29,7 @@ type Session struct {
 	Local, Remote netip.AddrPort
 	Since         time.Time
 
-	// User is the caller's: set in Hooks.Up, where no other hook runs yet.
-	User any
-
+	user atomic.Value // what the caller keeps with it
 	p    *peer
 	c    *conn
 	in   *ingest.Peer
@@ -45,6 +43,13 @@ type Session struct {
 // Config is the peer's configuration of today: keys that do not reset a session
 // may differ from Peer.
 func (s *Session) Config() config.Peer { return *s.p.config.Load() }
+
+// SetUser has the session keep a value, not nil, for its caller: in Hooks.Up,
+// when others may see the session already.
+func (s *Session) SetUser(v any) { s.user.Store(v) }
+
+// User returns what SetUser was given, nil before that.
+func (s *Session) User() any { return s.user.Load() }
 
 // TrySend sends whole messages, of which updates are UPDATEs that withdraw so
 // many routes, where the socket has room for their first octet; what does not
