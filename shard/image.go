@@ -15,7 +15,7 @@ const (
 
 	// catchUpWait is how long after the last such batch the image catches up, and
 	// catchUpLate how long what was deferred waits while they go on.
-	catchUpWait = 3 * time.Millisecond
+	catchUpWait = 20 * time.Millisecond
 	catchUpLate = time.Second
 
 	catchUpSlice = 4096 // prefixes that are done at a time
