@@ -41,7 +41,7 @@ func TestOrderBesideAFlood(t *testing.T) {
 	if err := e.Announce(wire.IPv4Unicast, attributes()); err != nil {
 		t.Fatal(err)
 	}
-	for i := range uint32(60_000) {
+	for i := range uint32(20_000) {
 		e.Route4(20<<24|i<<8, 24, 0)
 	}
 	flood := e.Flush()
@@ -59,7 +59,7 @@ func TestOrderBesideAFlood(t *testing.T) {
 	})
 	s := Session{Wire: wire.Session{AS4: true}}
 	p := start(t, r, num, s)
-	for i := range 40 {
+	for i := range 16 {
 		list := []string{"10.0.0.0/8"}
 		for j := range 4 {
 			list = append(list, netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(30 + j), byte(i), byte(j), 0}), 24).String())

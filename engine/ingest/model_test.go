@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"ribd/internal/invariants"
 	"ribd/shard"
 	"ribd/shard/rib"
 	"ribd/trie"
@@ -541,7 +542,7 @@ func split(b []byte, do func([]byte)) {
 // refreshes does.
 func TestPeerIsItsModel(t *testing.T) {
 	steps := 4000
-	if testing.Short() {
+	if testing.Short() || invariants.Enabled {
 		steps = 600
 	}
 	words := []string{" id ", " before ", " labels ", " filtered ", " stale gr", " stale llgr", "evpn"}
