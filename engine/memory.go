@@ -70,9 +70,9 @@ func (k *memoryKeeper) run() {
 }
 
 const (
-	burstBytes = 16 << 20 // allocated on the Go heap: a burst
-	calmBytes  = 1 << 20  // of an interval in which nothing happens
-	calmFor    = 4        // intervals that make a lull
+	burstBytes = 4 << 20 // allocated on the Go heap: a burst
+	calmBytes  = 1 << 20 // of an interval in which nothing happens
+	calmFor    = 4       // intervals that make a lull
 )
 
 // lull finds the quiet after a burst of allocation. A full table that came in
