@@ -25,12 +25,6 @@ func withDaemons(t *testing.T, can func(f peertest.Features) bool, test func(t *
 	}
 }
 
-// transports runs a part of a test over IPv4 and over IPv6.
-func transports(t *testing.T, part func(t *testing.T, addr func(h *peertest.Host) netip.Addr)) {
-	t.Run("ipv4", func(t *testing.T) { part(t, func(h *peertest.Host) netip.Addr { return h.V4 }) })
-	t.Run("ipv6", func(t *testing.T) { part(t, func(h *peertest.Host) netip.Addr { return h.V6 }) })
-}
-
 func both(h *peertest.Host) []netip.Addr { return []netip.Addr{h.V4, h.V6} }
 
 func pfx(s string) netip.Prefix { return netip.MustParsePrefix(s) }

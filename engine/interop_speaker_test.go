@@ -64,7 +64,6 @@ type speakerOptions struct {
 	more          []wire.Capability
 	quiet         bool // no keepalives after the first
 	withoutTable  bool // what it is sent is counted, not kept
-	control       func(c net.Conn)
 }
 
 // newSpeaker makes a speaker, which does not connect yet.
