@@ -62,17 +62,19 @@ func (s *shard) apply(w []uint32) {
 			if !isOpen {
 				s.finish()
 				tb := s.table(t)
-				if !follows(w, h, k) && s.unroute(tb, k, n, peer, h&opPathID != 0, id) {
+				ref := tb.tree.Find(k, n)
+				if !follows(w, h, k) && s.unroute(tb, k, n, ref, peer, h&opPathID != 0, id) {
 					continue
 				}
-				s.openAt(tb, k, n)
+				s.openAt(tb, k, n, ref)
 			}
 			s.withdraw(peer, h&opPathID != 0, id)
 			continue
 		case h&opSame == 0 && !rib.RecordLast(w):
 			if !isOpen {
 				s.finish()
-				s.openAt(s.table(t), k, n)
+				tb := s.table(t)
+				s.openAt(tb, k, n, tb.tree.Find(k, n))
 			}
 			w = s.announce(w)
 			continue
@@ -87,10 +89,11 @@ func (s *shard) apply(w []uint32) {
 		if !isOpen {
 			s.finish()
 			tb := s.table(t)
-			if !follows(w, h, k) && s.route(tb, k, n) {
+			ref := tb.tree.Find(k, n)
+			if !follows(w, h, k) && s.route(tb, k, n, ref) {
 				continue
 			}
-			s.openAt(tb, k, n)
+			s.openAt(tb, k, n, ref)
 		}
 		s.put(s.rec.words)
 	}
@@ -101,12 +104,12 @@ func follows(w []uint32, h uint32, k trie.Key) bool {
 	return len(w) > 1 && (w[0]^h)>>opLenShift == 0 && w[1] == uint32(k.Hi>>32)
 }
 
-// openAt takes the block of a prefix into the editor.
-func (s *shard) openAt(tb *table, k trie.Key, n uint8) {
+// openAt takes the block at ref of a prefix, 0 for none, into the editor.
+func (s *shard) openAt(tb *table, k trie.Key, n uint8, ref uint32) {
 	o := &s.open
 	o.t, o.key, o.n = tb, k, n
-	o.ref = tb.tree.Find(k, n)
-	s.editor.Open(o.ref)
+	o.ref = ref
+	s.editor.Open(ref)
 	o.best = s.editor.FirstBest()
 	o.removal = false
 	o.changes, o.records = o.changes[:0], o.records[:0]

@@ -128,10 +128,11 @@ func (s *shard) scanTable(j *job, tb *table, budget int) int {
 		s.bulk = len(s.keys) >= bulkAt
 		for _, at := range s.keys {
 			s.table(tb.info.id)
-			if j.kind == jobDown && s.dropOnly(tb, at.k, at.n, j.peers) {
+			ref := tb.tree.Find(at.k, at.n)
+			if j.kind == jobDown && s.dropOnly(tb, at.k, at.n, ref, j.peers) {
 				continue
 			}
-			s.openAt(tb, at.k, at.n)
+			s.openAt(tb, at.k, at.n, ref)
 			s.change(j, at)
 			s.finish()
 		}

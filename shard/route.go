@@ -41,11 +41,11 @@ func (s *shard) recordCounts(tb *table) *famDelta {
 	return r.delta
 }
 
-// route announces the record for the prefix k/n, which is not open. It returns
+// route announces the record for the prefix k/n with the block at ref, 0 for none,
+// which is not open. It returns
 // false, and has changed nothing, where the prefix has other paths, its place in
 // the image changes, or there is no memory: then the editor does it.
-func (s *shard) route(tb *table, k trie.Key, n uint8) bool {
-	ref := tb.tree.Find(k, n)
+func (s *shard) route(tb *table, k trie.Key, n uint8, ref uint32) bool {
 	d := s.recordCounts(tb)
 	if ref == 0 {
 		return s.routeNew(tb, k, n, d)
@@ -124,10 +124,9 @@ func (s *shard) routeNew(tb *table, k trie.Key, n uint8, d *famDelta) bool {
 	return true
 }
 
-// unroute withdraws the only path of the prefix k/n, which is not open. It
+// unroute withdraws the only path of the prefix k/n with the block at ref. It
 // returns false, and has changed nothing, where there are others, or no memory.
-func (s *shard) unroute(tb *table, k trie.Key, n uint8, peer rib.PeerNum, hasPathID bool, id uint32) bool {
-	ref := tb.tree.Find(k, n)
+func (s *shard) unroute(tb *table, k trie.Key, n uint8, ref uint32, peer rib.PeerNum, hasPathID bool, id uint32) bool {
 	if ref == 0 {
 		return true
 	}
@@ -169,8 +168,8 @@ func (s *shard) unrouteOnly(tb *table, k trie.Key, n uint8, old *rib.Single) boo
 
 // dropOnly takes the only path of a prefix away, if its peer is in the set: what
 // most prefixes of a peer that goes are.
-func (s *shard) dropOnly(tb *table, k trie.Key, n uint8, peers rib.PeerSet) bool {
-	old, ok := s.r.read.Single(tb.tree.Find(k, n))
+func (s *shard) dropOnly(tb *table, k trie.Key, n uint8, ref uint32, peers rib.PeerSet) bool {
+	old, ok := s.r.read.Single(ref)
 	return ok && peers.Has(rib.RecordPeer(old.Record())) && s.unrouteOnly(tb, k, n, &old)
 }
 

@@ -26,8 +26,11 @@ type Editor struct {
 	birth  uint32
 	handle uint32
 	chunks []uint32 // of the block that was opened
-	ranked bool
+	ranked bool     // order is that of items
 	dirty  bool
+	anew   bool // order was made anew since Open: nibbles does not count
+
+	nibbles [2]uint32 // of the first two records of the block that was opened
 
 	fresh []uint32 // references of the chunks being written
 	reuse []bool   // of e.chunks: kept in the next version
@@ -46,7 +49,7 @@ func (e *Editor) Open(ref uint32) {
 	e.ref, e.items, e.chunks = ref, e.items[:0], e.chunks[:0]
 	e.fresh, e.reuse = e.fresh[:0], e.reuse[:0]
 	e.handle, e.size, e.birth = 0, 0, 0
-	e.dirty, e.ranked = false, true
+	e.dirty, e.ranked, e.anew = false, true, false
 	e.order = e.order[:0]
 	if ref == 0 {
 		return
@@ -73,6 +76,9 @@ func (e *Editor) Open(ref uint32) {
 func (e *Editor) open(body []uint32) (size uint32) {
 	for {
 		e.items = append(e.items, item{})
+		if i := len(e.items) - 1; i < len(e.nibbles) {
+			e.nibbles[i] = body[size] & recNibble
+		}
 		last := body[size]&recLast != 0
 		size += e.items[len(e.items)-1].read(body[size:])
 		e.order = append(e.order, int32(len(e.order)))
@@ -133,8 +139,11 @@ func (e *Editor) Put(rec []uint32, mark bool) (n uint32, res PutResult) {
 	res.Stale = old.w0&recStale != 0
 	res.Same = old.attrs == it.attrs && (old.w0^it.w0)&(recContent|recFilterNibble(it.w0)) == 0 && old.pre == it.pre && old.labels == it.labels
 	if !res.Same || old.received != it.received || old.w0 != it.w0 {
+		// What the ranking asks of a path is its key, its set, and these flags.
+		const asked = recStale | recFiltered
+		e.ranked = e.ranked && old.attrs == it.attrs && (old.w0^it.w0)&asked == 0
 		*old = it
-		e.dirty, e.ranked = true, false
+		e.dirty = true
 	}
 	return n, res
 }
@@ -246,7 +255,7 @@ func (it *item) best() Best {
 func (e *Editor) Rank() Best {
 	if !e.ranked {
 		e.rank()
-		e.ranked = true
+		e.ranked, e.anew = true, true
 	}
 	if len(e.order) == 0 {
 		return Best{}
@@ -322,6 +331,8 @@ func (e *Editor) nibble(i int) uint32 {
 	switch {
 	case i > 1 || e.items[e.order[i]].filtered():
 		return 0
+	case !e.anew:
+		return e.nibbles[i]
 	case i == 0:
 		return uint32(e.step()) << recNibbleShift
 	case e.manyOrigins():
