@@ -213,8 +213,11 @@ func (s *shard) image(i int) *trie.ImageWriter {
 }
 
 // compact looks, when there is nothing else to do, for memory that is mostly
-// holes.
+// holes. A flood that only pauses would fill them by itself.
 func (s *shard) compact() {
+	if s.flooded {
+		s.flooded, s.idle = false, time.Now()
+	}
 	if time.Since(s.idle) < s.r.o.compactEvery || len(s.jobs) > 0 {
 		return
 	}

@@ -86,6 +86,7 @@ type shard struct {
 	behind   time.Time // when the first of what the images lack was deferred
 	quiet    bool      // no large batch has come for a while: they may catch up
 	stuck    bool      // they can't, for want of memory
+	flooded  bool      // a large batch has come since compact last looked
 	retry    bool      // memory is waiting to be reclaimed
 }
 
@@ -262,7 +263,7 @@ func (s *shard) do(b *batch) {
 	}
 	s.begin()
 	if s.bulk = b.ops >= bulkAt; s.bulk {
-		s.quiet = false
+		s.quiet, s.flooded = false, true
 	}
 	s.apply(b.words)
 	s.finish()
