@@ -184,7 +184,9 @@ func TestInteropMemoryIsBackAfter100Flaps(t *testing.T) {
 	}
 	var after uint64
 	err := peertest.Wait(30*time.Second, func() error {
-		if after = r.memory(); after > before*105/100 {
+		// A few MB of garbage stay on the heap between lulls; a table of 300,000
+		// routes, of which they are no part, is measured by ribbench.
+		if after = r.memory(); after > before*105/100+burstBytes {
 			return fmt.Errorf("%d MB after %d flaps, %d MB after %d", before>>20, warm, after>>20, flaps)
 		}
 		return nil

@@ -8,46 +8,16 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"ribd/engine/api/apiv1"
 	"ribd/internal/peertest"
 	"ribd/wire"
 )
 
-// kernelHas skips the test where the kernel lacks what it needs, and says what.
-func kernelHas(t *testing.T, what string, level, option int, value []byte) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	if err := unix.SetsockoptString(fd, level, option, string(value)); err != nil {
-		t.Skipf("this kernel has no %s: %v", what, err)
-	}
-}
-
-func kernelHasMD5(t *testing.T) {
-	t.Helper()
-	// struct tcp_md5sig: an address of 128 octets, flags, prefix length, key
-	// length, interface, key.
-	v := make([]byte, 128+1+1+2+4+80)
-	v[0], v[4], v[7] = unix.AF_INET, 127, 1
-	v[130], v[136] = 1, 'k'
-	kernelHas(t, "TCP MD5 (RFC 2385, CONFIG_TCP_MD5SIG)", unix.IPPROTO_TCP, unix.TCP_MD5SIG, v)
-}
-
-func kernelHasMinTTL(t *testing.T) {
-	t.Helper()
-	kernelHas(t, "least TTL (RFC 5082, IP_MINTTL)", unix.IPPROTO_IP, unix.IP_MINTTL, []byte{255, 0, 0, 0})
-}
-
 // TestInteropMD5 has sessions come up where the keys are the same, and not
 // where they differ, until ribd is given the right one.
 func TestInteropMD5(t *testing.T) {
 	withDaemons(t, func(f peertest.Features) bool { return f.MD5 }, func(t *testing.T, k peertest.Kind) {
-		kernelHasMD5(t)
+		peertest.NeedMD5(t)
 		n := peertest.NewNet(t)
 		rh, dh := n.Host(), n.Host()
 		r := startRIBD(t, rh, ribdConf{peers: peerLines(dh, daemonAS, "md5_file: wrong.key")}, [2]string{"wrong.key", "guessed\n"}, [2]string{"right.key", "hidden-secret\n"})
@@ -87,7 +57,7 @@ func TestInteropMD5(t *testing.T) {
 // of 255, and not where the daemon does not.
 func TestInteropTTLSecurity(t *testing.T) {
 	withDaemons(t, func(f peertest.Features) bool { return f.TTL }, func(t *testing.T, k peertest.Kind) {
-		kernelHasMinTTL(t)
+		peertest.NeedMinTTL(t)
 		n := peertest.NewNet(t)
 		rh, dh, ch := n.Host(), n.Host(), n.Host()
 		r := startRIBD(t, rh, ribdConf{peers: append(peerLines(dh, daemonAS, "ttl_security: {hops: 1}"), peerLines(ch, 65002, "ttl_security: {hops: 1}")...)})

@@ -126,9 +126,10 @@ func TestDaemonsGuardTheTransport(t *testing.T) {
 			name string
 			with func(n *Neighbor)
 			can  bool
+			need func(t testing.TB)
 		}{
-			{"md5", func(n *Neighbor) { n.MD5 = "secret" }, Can(k).MD5},
-			{"ttl", func(n *Neighbor) { n.TTL = true }, Can(k).TTL},
+			{"md5", func(n *Neighbor) { n.MD5 = "secret" }, Can(k).MD5, NeedMD5},
+			{"ttl", func(n *Neighbor) { n.TTL = true }, Can(k).TTL, NeedMinTTL},
 		} {
 			if !c.can || k == GoBGP3 {
 				continue
@@ -136,6 +137,7 @@ func TestDaemonsGuardTheTransport(t *testing.T) {
 			t.Run(string(k)+"/"+c.name, func(t *testing.T) {
 				t.Parallel()
 				Need(t, k, GoBGP3)
+				c.need(t)
 				n := NewNet(t)
 				a, b := n.Host(), n.Host()
 				to := func(h *Host, as uint32) (l []Neighbor) {
