@@ -42,6 +42,7 @@ type Manager struct {
 
 	closed atomic.Bool
 	held   atomic.Bool
+	behind atomic.Int32 // groups
 	use    sync.RWMutex // held for reading by who uses the RIB and is not waited for
 	stop   chan struct{}
 	wg     sync.WaitGroup
@@ -54,6 +55,10 @@ type Manager struct {
 	sources        sync.Map // rib.PeerNum: Source
 	sourcesChanged atomic.Uint64
 }
+
+// Behind says whether changes come faster than they are told on: who brings
+// them in bulk may be made to wait, so that those of others do not.
+func (m *Manager) Behind() bool { return m.behind.Load() > 0 }
 
 // New starts a Manager. Close ends it.
 func New(o Options) *Manager {
@@ -151,7 +156,10 @@ func (m *Manager) SetSource(n rib.PeerNum, s Source) {
 }
 
 // RemoveSource forgets a peer, once its number is dropped.
-func (m *Manager) RemoveSource(n rib.PeerNum) { m.sources.Delete(n) }
+func (m *Manager) RemoveSource(n rib.PeerNum) {
+	m.sources.Delete(n)
+	m.sourcesChanged.Add(1 << 32) // what groups remember of its sets goes, too
+}
 
 // source returns what the rules ask of a peer.
 func (m *Manager) source(n rib.PeerNum) from {

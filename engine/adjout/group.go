@@ -40,6 +40,7 @@ type group struct {
 	scratch []byte
 	last    time.Time // of the last batch, where there is an interval
 
+	behind           bool      // counts in Manager.behind
 	lostAt, lostLast time.Time // when the feed went past first, and last; zero: no scan is owed
 
 	mu       sync.Mutex
@@ -138,12 +139,14 @@ func (g *group) run() {
 	defer g.judge.rd.Close()
 	defer g.unfollow()
 	defer g.scan.end()
+	defer g.fallBehind(false)
 	var ctx context.Context = wakeContext{context.Background(), g.wake}
 	for g.prepare() {
 		if g.tooSoon() {
 			continue
 		}
 		n, ok := g.read()
+		g.fallBehind(!ok || n == len(g.changes))
 		if !ok {
 			g.lost()
 			continue
@@ -170,6 +173,20 @@ func (g *group) run() {
 				return // the RIB is closed
 			}
 		}
+	}
+}
+
+// fallBehind notes whether the feed has more than the group takes at once, for
+// Manager.Behind.
+func (g *group) fallBehind(behind bool) {
+	if behind == g.behind {
+		return
+	}
+	g.behind = behind
+	if behind {
+		g.m.behind.Add(1)
+	} else {
+		g.m.behind.Add(-1)
 	}
 }
 

@@ -408,6 +408,7 @@ func (mb *Member) ready(g *group) bool {
 	}
 	if mb.pos == g.batch {
 		mb.inStep = true
+		mb.buf, mb.enc = nil, nil
 		g.step = append(g.step, mb)
 		mb.arrive(g)
 		return false

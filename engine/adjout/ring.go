@@ -137,11 +137,15 @@ func (g *group) encode(b *batch) {
 		first := &g.deltas[i]
 		seg := segment{scope: first.scope(), peer: first.peer()}
 		g.enc.Reset()
+		open := false
 		for ; i < len(g.deltas) && g.deltas[i].order>>orderPeer == first.order>>orderPeer; i++ {
 			d := &g.deltas[i]
 			lay := &g.states[d.fam()].lay
 			if i == 0 || d.order != g.deltas[i-1].order {
-				g.openSet(g.enc, lay.family, d.attrs())
+				open = g.openSet(g.enc, lay.family, d.attrs())
+			}
+			if !open {
+				continue
 			}
 			if d.attrs() == 0 {
 				seg.withdraws++
@@ -160,19 +164,15 @@ func (g *group) encode(b *batch) {
 }
 
 // openSet makes the routes that follow announcements with a set, or withdrawals
-// for none.
-func (g *group) openSet(enc *wire.Encoder, f wire.Family, id rib.AttrID) {
+// for none. It is false where the set has ended: who has been asleep over a run
+// for so long is told by what follows.
+func (g *group) openSet(enc *wire.Encoder, f wire.Family, id rib.AttrID) bool {
 	if id == 0 {
 		enc.Withdraw(f)
-		return
+		return true
 	}
 	attrs, ok := g.m.rib.Attrs().Bytes(id)
-	if !ok {
-		panic("BUG: adjout: a set that is to be sent has ended")
-	}
-	if err := enc.Announce(f, attrs); err != nil {
-		panic("BUG: adjout: attributes that were found to fit do not")
-	}
+	return ok && enc.Announce(f, attrs) == nil
 }
 
 // countMessages counts whole messages.

@@ -4,6 +4,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ribd/shard/rib"
@@ -118,10 +119,12 @@ func (mb *Member) rebase(c *group) {
 		if r == nil {
 			continue
 		}
-		r.mu.Lock()
+		// Not with the run's lock: who holds that may wait for the group's.
 		s.runs = append(s.runs, make([]*run, fam+1-len(s.runs))...)
-		s.runs[fam] = &run{set: s, fam: fam, planned: r.planned, spans: r.spans, windows: make([]*window, len(r.spans))}
-		r.mu.Unlock()
+		s.runs[fam] = &run{set: s, fam: fam}
+		if spans := r.spans.Load(); spans != nil {
+			s.runs[fam].planned(*spans)
+		}
 	}
 	old.mu.Unlock()
 	j.end()
@@ -171,11 +174,17 @@ type run struct {
 	set *runSet
 	fam int
 
-	mu      sync.Mutex
-	planned bool
-	spans   []span
-	windows []*window // by span; nil: to be collected
+	spans atomic.Pointer[[]span] // nil: not planned yet
+
+	mu      sync.Mutex // taken before the group's lock
+	windows []*window  // by span; nil: to be collected
 	latest  int
+}
+
+// planned sets the windows.
+func (r *run) planned(spans []span) {
+	r.windows = make([]*window, len(spans))
+	r.spans.Store(&spans)
 }
 
 // span is the sets and buckets of a window.
@@ -209,6 +218,7 @@ func (r *run) plan() {
 		g.mu.Unlock()
 		runtime.Gosched()
 	}
+	var spans []span
 	limit := uint32(g.m.o.window)
 	lo, in := uint32(0), uint32(0)
 	cut := func(next uint32) {
@@ -225,7 +235,7 @@ func (r *run) plan() {
 			parts = 1
 		}
 		for p := range parts {
-			r.spans = append(r.spans, span{lo, hi, p * numBuckets / parts, (p + 1) * numBuckets / parts, int(in) / parts})
+			spans = append(spans, span{lo, hi, p * numBuckets / parts, (p + 1) * numBuckets / parts, int(in) / parts})
 		}
 		lo, in = next<<shift, 0
 	}
@@ -236,23 +246,23 @@ func (r *run) plan() {
 		in += n
 	}
 	cut(1 << histogramBits)
-	r.windows = make([]*window, len(r.spans))
-	r.planned = true
+	r.planned(spans)
 }
 
 // window returns window i, collected where it is not there; nil past the last.
 func (r *run) window(i int) *window {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.planned {
+	if r.spans.Load() == nil {
 		r.plan()
 	}
-	if i >= len(r.spans) {
+	spans := *r.spans.Load()
+	if i >= len(spans) {
 		return nil
 	}
 	w := r.windows[i]
-	if w == nil {
-		w = r.collect(r.spans[i])
+	if w == nil || w.stale() {
+		w = r.collect(spans[i])
 		r.windows[i] = w
 		r.latest = i
 		for j, old := range r.windows {
@@ -266,12 +276,12 @@ func (r *run) window(i int) *window {
 }
 
 // leave gives a window up.
-func (r *run) leave(i int) {
+func (r *run) leave(i int, at *window) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w := r.windows[i]
-	if w == nil {
-		return
+	if w != at {
+		return // collected again since
 	}
 	if w.users--; w.users <= 0 && i < r.latest-1 {
 		r.windows[i] = nil
@@ -313,8 +323,9 @@ type window struct {
 	fam   int
 	lay   layout
 	mode  mode
-	known bool // its own entries may be with a member, from before they were its own
-	users int  // with the run's lock
+	made  uint64 // generation of the sets when it was collected
+	known bool   // its own entries may be with a member, from before they were its own
+	users int    // with the run's lock
 	words []uint32
 	order []uint64 // set, number of the entry before it was put in order
 
@@ -332,8 +343,12 @@ type chunk struct {
 }
 
 func newWindow(s *runSet, fam int) *window {
-	return &window{set: s, fam: fam, lay: s.g.states[fam].lay, mode: s.g.judge.fams[fam].mode}
+	return &window{set: s, fam: fam, lay: s.g.states[fam].lay, mode: s.g.judge.fams[fam].mode, made: s.g.m.rib.Attrs().Generation()}
 }
+
+// stale says whether sets in the window may have ended: those that no entry of
+// the state has any more.
+func (w *window) stale() bool { return w.set.g.m.rib.Attrs().Generation() > w.made+1 }
 
 func (w *window) add(e []uint32, attrs uint32) {
 	w.order = append(w.order, uint64(attrs)<<32|uint64(len(w.words)/w.lay.stride))
@@ -407,7 +422,7 @@ func (w *window) chunk(i int, mb *Member) (p parcel, ok bool) {
 func (w *window) encode(from int) chunk {
 	c := chunk{from: from}
 	w.enc.Reset()
-	last, size := uint64(1<<63), 0 // no set
+	last, size, open := uint64(1<<63), 0, false // no set
 	i := from
 	for ; i < len(w.order); i++ {
 		e := w.entry(i)
@@ -420,12 +435,15 @@ func (w *window) encode(from int) chunk {
 			if size >= chunkSize {
 				break
 			}
-			w.set.g.openSet(w.enc, w.lay.family, rib.AttrID(id))
+			open = w.set.g.openSet(w.enc, w.lay.family, rib.AttrID(id))
 			attrs, _ := w.set.g.m.rib.Attrs().Bytes(rib.AttrID(id))
 			size += wire.HeaderLen + 4 + len(attrs)
 			last = id
 		} else if size >= 4*chunkSize {
 			break
+		}
+		if !open {
+			continue
 		}
 		if id == 0 {
 			c.withdraws++
@@ -512,17 +530,19 @@ func (w *window) private(c *chunk, mb *Member) (p parcel) {
 			p.withdraws++
 		}
 	}
-	last := uint64(0)
+	last, open := uint64(0), false
 	for i := c.from; i < c.upto; i++ {
 		e := w.entry(i)
 		if w.to(e, mb.t.Num) != announce {
 			continue
 		}
 		if id := w.order[i] >> 32; id != last {
-			g.openSet(mb.enc, w.lay.family, rib.AttrID(id))
+			open = g.openSet(mb.enc, w.lay.family, rib.AttrID(id))
 			last = id
 		}
-		w.route(mb.enc, e)
+		if open {
+			w.route(mb.enc, e)
+		}
 	}
 	p.msgs = mb.enc.Flush()
 	p.updates = countMessages(p.msgs)
@@ -547,6 +567,10 @@ func (mb *Member) work(job *job) (p parcel) {
 		return p
 	}
 	r := job.set.run(e.fam)
+	if job.at != nil && job.at.stale() {
+		r.leave(job.window, job.at)
+		job.at, job.chunk = nil, 0
+	}
 	if job.at == nil {
 		job.at = r.window(job.window)
 	}
@@ -557,7 +581,7 @@ func (mb *Member) work(job *job) (p parcel) {
 	p, ok := job.at.chunk(job.chunk, mb)
 	job.chunk++
 	if !ok {
-		r.leave(job.window)
+		r.leave(job.window, job.at)
 		job.at, job.chunk = nil, 0
 		job.window++
 	}
