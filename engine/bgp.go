@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ribd/engine/adjout"
@@ -25,6 +26,7 @@ type bgp struct {
 	out      *adjout.Manager
 	store    *store.Store // nil: nothing is kept over a restart
 	facts    sync.Map     // rib.PeerNum -> *policy.PeerFacts, of peers that have routes
+	sources  atomic.Uint64 // counts changes of facts that were there
 	own      ownAddrs
 
 	// change is held while the configuration, or a policy of a session, is being
@@ -64,6 +66,7 @@ func newBGP(r *shard.RIB, log *slog.Logger, cfg *config.Config, st *store.Store)
 		o.Restarting = time.Now().Add(restart)
 	}
 	s.out = adjout.New(adjout.Options{RIB: r, Log: log, Hold: restart > 0})
+	o.Hooks.Behind = s.out.Behind
 	s.sessions = session.New(o)
 	return s, nil
 }
@@ -120,7 +123,9 @@ func (s *bgp) note(ses *session.Session) *policy.PeerFacts {
 	if old := s.from(ses.Num); old != nil && *old == *f {
 		return old
 	}
-	s.facts.Store(ses.Num, f)
+	if _, had := s.facts.Swap(ses.Num, f); had {
+		s.sources.Add(1)
+	}
 	return f
 }
 
@@ -149,7 +154,7 @@ func (s *bgp) export(ses *session.Session, facts *policy.PeerFacts) adjout.Expor
 	s.mu.Lock()
 	set := s.set
 	s.mu.Unlock()
-	return set.Export(ses.Config().Export, *facts, s.from)
+	return policy.WithSources(set.Export(ses.Config().Export, *facts, s.from), s.sources.Load())
 }
 
 // up is told of a session that is established (session.Hooks).

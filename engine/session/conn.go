@@ -254,10 +254,34 @@ func (c *conn) flow(b []byte) (used int) {
 		c.other(s, t, rest[:size])
 	}
 	in.Flush()
+	if len(b) >= readSmall {
+		c.pace()
+	}
 	for ev, ok := in.LimitReached(); ok; ev, ok = in.LimitReached() {
 		c.p.limit(c, ev)
 	}
 	return used
+}
+
+const (
+	paceStep = 200 * time.Microsecond
+	paceMost = 20 * time.Millisecond
+)
+
+// pace has a peer that sends in bulk wait while what it has sent is told on to
+// others, for a moment: else the changes of all others would stand in line
+// behind a whole table. It reads in small pieces meanwhile.
+func (c *conn) pace() {
+	m := c.p.m
+	if m.o.Hooks.Behind == nil {
+		return
+	}
+	behind := m.o.Hooks.Behind()
+	m.bufs.inBits.Store(behind)
+	for waited := time.Duration(0); behind && waited < paceMost && !c.over.Load(); waited += paceStep {
+		time.Sleep(paceStep)
+		behind = m.o.Hooks.Behind()
+	}
 }
 
 // other takes a message of an established session that is no UPDATE.

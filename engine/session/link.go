@@ -49,6 +49,7 @@ const (
 type buffers struct {
 	small, large sync.Pool
 	used         atomic.Int32 // large ones
+	inBits       atomic.Bool  // large ones only where a message needs it
 }
 
 // chunks is the memory of a Receive: what is left of a message, and how large
@@ -63,7 +64,7 @@ type chunks struct {
 // one has to have a large one.
 func (c *chunks) get() (p *[]byte, have int) {
 	pool, size := &c.from.small, readSmall
-	if c.large && c.from.used.Load() < mostLarge || len(c.rest) > readSmall/2 {
+	if c.large && !c.from.inBits.Load() && c.from.used.Load() < mostLarge || len(c.rest) > readSmall/2 {
 		pool, size = &c.from.large, readLarge
 		c.from.used.Add(1)
 	}

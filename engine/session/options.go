@@ -46,6 +46,9 @@ type Hooks struct {
 	// Gone is called when a number, and the routes with it, was dropped: at the
 	// end of the session, or when nothing is retained any more.
 	Gone func(rib.PeerNum)
+	// Behind says whether changes come faster than they are told on. A peer that
+	// sends in bulk then waits, so that the changes of others do not.
+	Behind func() bool
 	// Refresh says that the peer asked for a family again (RFC 2918). enhanced
 	// is true where both ends have RFC 7313.
 	Refresh func(s *Session, f wire.Family, enhanced bool)

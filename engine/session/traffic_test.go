@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,4 +200,36 @@ func TestABufferIsNotKept(t *testing.T) {
 	if err != nil || !bytes.Equal(got, msg) {
 		t.Errorf("got %x, %v", got, err)
 	}
+}
+
+// TestBulkWaitsWhileOthersAreBehind has one peer send much and another little
+// while nothing is told on: the one is read in steps, the other as ever.
+func TestBulkWaitsWhileOthersAreBehind(t *testing.T) {
+	n := loopback()
+	little := n.b.Next()
+	var behind atomic.Bool
+	a := newStation(t, 65001, n.a, func(o *Options) { o.Hooks.Behind = behind.Load })
+	a.apply(peerTo(n.b, 0, 65002, n.a), peerTo(little, 0, 65002, n.a))
+	bulk, few := dialRaw(t, n.b, a), dialRaw(t, little, a)
+	bulk.shake(openOf(65002, 2))
+	few.shake(openOf(65002, 3))
+	s := a.up(n.b)
+	a.up(little)
+	behind.Store(true)
+	var much []byte
+	for i := range 60 {
+		much = append(much, update(65002, i*900, i*900+900)...)
+	}
+	go bulk.c.Write(much)
+	eventually(t, "it has begun", func() bool { return a.rib.PathCount(s.Num, wire.IPv4Unicast) > 0 })
+	began := time.Now()
+	few.write(update(65002, 60000, 60010))
+	eventually(t, "the few", func() bool { st := a.status(little); return a.rib.PathCount(st.Num, wire.IPv4Unicast) == 10 })
+	took := time.Since(began)
+	if !a.bufs.inBits.Load() {
+		t.Error("bulk is read in large pieces")
+	}
+	behind.Store(false)
+	eventually(t, "all", func() bool { return a.rib.PathCount(s.Num, wire.IPv4Unicast) == 54000 })
+	t.Logf("the few took %v", took)
 }
