@@ -24,8 +24,8 @@ type bgp struct {
 	log      *slog.Logger
 	sessions *session.Manager
 	out      *adjout.Manager
-	store    *store.Store // nil: nothing is kept over a restart
-	facts    sync.Map     // rib.PeerNum -> *policy.PeerFacts, of peers that have routes
+	store    *store.Store  // nil: nothing is kept over a restart
+	facts    sync.Map      // rib.PeerNum -> *policy.PeerFacts, of peers that have routes
 	sources  atomic.Uint64 // counts changes of facts that were there
 	own      ownAddrs
 

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"strconv"
+
 	"ribd/shard/rib"
 	"ribd/trie"
 	"ribd/wire"
@@ -126,6 +128,16 @@ func (s *Set) Export(name string, to PeerFacts, from func(rib.PeerNum) *PeerFact
 	}
 	c, key := s.core(s.policies[name], &to, from)
 	return &exportFilter{core: c, key: key}
+}
+
+// WithSources returns an export filter whose key tells apart the states of what
+// is known of sources, where its policy looks at that: after a change of such
+// facts it gives other verdicts for the same routes. e is not to be used on.
+func WithSources(e Export, state uint64) Export {
+	if f, ok := e.(*exportFilter); ok && state != 0 && f.core.usesFrom {
+		f.key += "\x00" + strconv.FormatUint(state, 10)
+	}
+	return e
 }
 
 // Set is of rib.Filter.
