@@ -103,8 +103,8 @@ func (m *Manager) Close() {
 	}
 	m.mu.Unlock()
 	m.wg.Wait()
-	m.use.Lock() // nobody is at work
-	m.use.Unlock()
+	m.use.Lock() // and nobody is at work for a member
+	defer m.use.Unlock()
 }
 
 // poke wakes the groups now and then, so that they keep their sets alive.

@@ -267,6 +267,7 @@ func (g *group) prepare() bool {
 	stopped := g.stopped
 	g.mu.Unlock()
 	g.keep.look(g)
+	g.judge.forget()
 	return !stopped
 }
 

@@ -84,10 +84,14 @@ func (j *judge) table(t rib.TableID) tableRef {
 	return *ref
 }
 
-// begin empties the results. Ids that the memo has of an older generation of
-// sets may end: it forgets them.
+// begin empties the results.
 func (j *judge) begin() {
 	j.paths, j.results = j.paths[:0], j.results[:0]
+	j.forget()
+}
+
+// forget empties the memo where sets that it has may end, or a source is gone.
+func (j *judge) forget() {
 	if gen := j.m.rib.Attrs().Generation() + j.m.sourcesChanged.Load(); gen != j.memo.generation {
 		j.memo.reset(gen)
 	}

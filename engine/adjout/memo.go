@@ -22,8 +22,9 @@ const (
 	memoAsk    = 1<<32 - 1 // each route has to be judged
 	memoRefuse = 0         // no route is sent
 
-	memoMin = 1 << 10
-	memoMax = 1 << 21 // cells: 32 MiB
+	memoMin  = 1 << 10
+	memoKeep = 1 << 12 // cells that stay when it is emptied
+	memoMax  = 1 << 21 // cells: 32 MiB
 )
 
 // memoKey is the key of a set (32 bits) from a peer (20) in a family of the
@@ -39,7 +40,7 @@ func judgedKey(fam uint8, peer rib.PeerNum, id rib.AttrID, did chosen) uint64 {
 
 func (m *memo) reset(generation uint64) {
 	m.generation = generation
-	if len(m.cells) > memoMin && m.used < len(m.cells)/8 {
+	if len(m.cells) > memoKeep {
 		m.cells = nil
 	}
 	clear(m.cells)
