@@ -157,34 +157,46 @@ func (e *Engine) startSessions(cfg *config.Config) (err error) {
 	if err = s.begin(); err != nil {
 		return err
 	}
-	e.wg.Go(e.awaitPeers)
+	w := &peerWait{e: e, deferral: e.started.Add(restartTime(s.cfg))}
+	w.end = e.started.Add(max(e.readyAfter, restartTime(s.cfg)))
+	if !w.look() {
+		e.wg.Go(w.run)
+	}
 	return nil
 }
 
-// awaitPeers waits until the configured peers have sent what they have, or had
+// peerWait waits until the configured peers have sent what they have, or had
 // their time for it: for readiness, and after a restart to send them anything.
-func (e *Engine) awaitPeers() {
-	defer e.bgp.out.Release()
+type peerWait struct {
+	e             *Engine
+	deferral, end time.Time
+	released      bool
+}
+
+// look says whether there is nothing left to wait for.
+func (w *peerWait) look() bool {
+	now := time.Now()
+	if _, defers := w.e.bgp.sessions.Deferring(); !w.released && (!defers || now.After(w.deferral)) {
+		w.e.bgp.out.Release()
+		w.released = true
+	}
+	if _, waits := w.e.bgp.sessions.Waiting(); !w.released || waits && !now.After(w.end) {
+		return false
+	}
+	w.e.heard.Store(true)
+	return true
+}
+
+func (w *peerWait) run() {
 	t := time.NewTicker(50 * time.Millisecond)
 	defer t.Stop()
-	deferral := e.started.Add(restartTime(e.bgp.cfg))
-	end := e.started.Add(max(e.readyAfter, restartTime(e.bgp.cfg)))
-	for released := false; ; {
-		now := time.Now()
-		if _, defers := e.bgp.sessions.Deferring(); !released && (!defers || now.After(deferral)) {
-			e.bgp.out.Release()
-			released = true
-		}
-		if _, waits := e.bgp.sessions.Waiting(); released && (!waits || now.After(end)) {
-			break
-		}
+	for !w.look() {
 		select {
-		case <-e.ctx.Done():
+		case <-w.e.ctx.Done():
 			return
 		case <-t.C:
 		}
 	}
-	e.heard.Store(true)
 }
 
 // drop takes a peer of a dump away. The loader knows those that it brought.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -99,7 +100,7 @@ func TestARangeTakesNeighboursUpToItsLimit(t *testing.T) {
 	two.expect("it has gone")
 	eventually(t, "it is listed with its end", func() bool {
 		p := c.peer("127.20.71.1")
-		return p.State == "idle" && p.Reason != nil && len(p.History) > 0
+		return p.State != "established" && p.Reason != nil && len(p.History) > 0
 	})
 	var third *player
 	eventually(t, "its place is free", func() bool {
@@ -131,5 +132,27 @@ func TestSeveralPeersOfOneAddressAreNone(t *testing.T) {
 	// An AS or address that is not configured is refused without a trace.
 	if _, err := tryPlay(t, to, playerOptions{from: netip.MustParseAddr("127.20.72.9"), as: 65001}); err == nil {
 		t.Error("a stranger gets a session")
+	}
+}
+
+func TestALimitThatIsLoweredCountsAtOnce(t *testing.T) {
+	t.Parallel()
+	src := hubConfig("", "address: 127.20.73.1, as: 65001, max_prefixes: {ipv4-unicast: {limit: 9}}", "address: 127.20.73.2, as: 65002")
+	e, c, write := speaking(t, src, nil)
+	one := play(t, e.BGPAddrs()[0].String(), playerOptions{from: ip("127.20.73.1"), as: 65001})
+	one.announce(0, []uint32{65001}, nil, "10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16")
+	eventually(t, "the routes", func() bool { return c.peer("127.20.73.1").Families[0].Received == 3 })
+	write(strings.Replace(src, "{limit: 9}", "{warn: 3, limit: 5}", 1))
+	if _, err := e.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "warned", func() bool { return c.peer("127.20.73.1").Families[0].PrefixLimit.State == "warned" })
+	write(strings.Replace(src, "{limit: 9}", "{limit: 2}", 1))
+	if _, err := e.Reload(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "too many", one.over)
+	if n := one.notifications(); len(n) != 1 || n[0].Subcode != wire.CeaseMaxPrefixes {
+		t.Errorf("told %v", n)
 	}
 }
