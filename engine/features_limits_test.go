@@ -142,7 +142,7 @@ func TestALimitThatIsLoweredCountsAtOnce(t *testing.T) {
 	one := play(t, e.BGPAddrs()[0].String(), playerOptions{from: ip("127.20.73.1"), as: 65001})
 	one.announce(0, []uint32{65001}, nil, "10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16")
 	eventually(t, "the routes", func() bool { return c.peer("127.20.73.1").Families[0].Received == 3 })
-	write(strings.Replace(src, "{limit: 9}", "{warn: 3, limit: 5}", 1))
+	write(strings.Replace(src, "{limit: 9}", "{warn: 2, limit: 5}", 1))
 	if _, err := e.Reload(context.Background()); err != nil {
 		t.Fatal(err)
 	}

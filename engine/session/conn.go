@@ -257,9 +257,7 @@ func (c *conn) flow(b []byte) (used int) {
 	if len(b) >= readSmall {
 		c.pace()
 	}
-	for ev, ok := in.LimitReached(); ok; ev, ok = in.LimitReached() {
-		c.p.limit(c, ev)
-	}
+	c.p.limits(s)
 	return used
 }
 

@@ -68,18 +68,12 @@ func (p *peer) finish(s *Session, retain bool) {
 }
 
 // limit does what max_prefixes says.
-func (p *peer) limit(c *conn, ev ingest.LimitEvent) {
+func (p *peer) limit(s *Session, ev ingest.LimitEvent) {
 	l := p.config.Load().MaxPrefixes[ev.Family]
 	state := LimitWarned
 	if ev.Over {
 		state = LimitExceeded
 	}
-	c.sess.mu.Lock()
-	if c.sess.limits == nil {
-		c.sess.limits = map[wire.Family]LimitState{}
-	}
-	c.sess.limits[ev.Family] = state
-	c.sess.mu.Unlock()
 	p.m.log.Warn("max_prefixes", "peer", p.addr, "family", ev.Family, "prefixes", ev.Count, "warn", l.Warn, "limit", l.Limit,
 		"state", state, "action", l.Action)
 	if !ev.Over || l.Action == config.LimitWarn {
@@ -91,7 +85,14 @@ func (p *peer) limit(c *conn, ev ingest.LimitEvent) {
 	if l.Action == config.LimitRestart {
 		e.Restart = l.RestartAfter
 	}
-	c.event(e)
+	s.c.event(e)
+}
+
+// limits tells of the limits that the last flush found passed.
+func (p *peer) limits(s *Session) {
+	for ev, ok := s.in.LimitReached(); ok; ev, ok = s.in.LimitReached() {
+		p.limit(s, ev)
+	}
 }
 
 // start is the peer's first start.
@@ -192,8 +193,13 @@ func (p *peer) change(cfg *config.Peer, own identity, md5 string, ch Change) {
 	if p.second != nil {
 		p.second.m.Use(p.set)
 	}
+	ses := p.current
 	p.mu.Unlock()
 	p.routes.setLimits(cfg)
+	if ses != nil && slices.Contains(ch.Keys, "max_prefixes") {
+		ses.in.Flush()
+		p.limits(ses)
+	}
 	if ch.Kind == Reset {
 		if len(cfg.AS.Numbers) == 1 && !p.rng.IsValid() {
 			p.mu.Lock()

@@ -37,7 +37,6 @@ type Session struct {
 
 	mu      sync.Mutex
 	sentEoR map[wire.Family]time.Time
-	limits  map[wire.Family]LimitState
 }
 
 // Config is the peer's configuration of today: keys that do not reset a session

@@ -201,9 +201,21 @@ func (p *peer) families(s *Status, cfg *config.Peer, kept map[wire.Family]retain
 				}
 			}
 			ses.mu.Lock()
-			x.SentEndOfRIB, x.LimitState = ses.sentEoR[f], ses.limits[f]
+			x.SentEndOfRIB = ses.sentEoR[f]
 			ses.mu.Unlock()
+			x.LimitState = limitState(x.Limit, p.m.rib.PrefixCount(ses.Num, f))
 		}
 		s.Families = append(s.Families, x)
 	}
+}
+
+// limitState says where a number of prefixes stands.
+func limitState(l config.MaxPrefixes, n int64) LimitState {
+	switch {
+	case l.Limit > 0 && n > int64(l.Limit):
+		return LimitExceeded
+	case l.Warn > 0 && n > int64(l.Warn):
+		return LimitWarned
+	}
+	return LimitOK
 }
