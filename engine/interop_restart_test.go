@@ -133,6 +133,7 @@ func TestInteropHardResetKeepsNothing(t *testing.T) {
 		peertest.Until(t, peertestWait, "speaker is back", a.connect)
 	}
 	// ribd's own end is a Hard Reset too, where both ends know it.
+	r.established(ah.V4)
 	r.change(ah.V4, "disable", "enough")
 	a.until("a hard reset", func() bool { return a.notification != nil })
 	if inner, hard := a.notification.Unwrap(); !hard || inner.Subcode != 2 {
