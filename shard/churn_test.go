@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -67,23 +68,7 @@ func benchmarkChurn(b *testing.B, flood bool) {
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	if flood {
-		wg.Go(func() {
-			ms := messages(1, prefixes)
-			f := r.NewFan()
-			defer f.Close()
-			for i := uint32(1 << 30); !stop.Load(); i++ {
-				p := rib.Path{Peer: nums[1], Received: i}
-				for j := range ms {
-					p.Attrs, _ = r.Attrs().Intern(ms[j].attrs)
-					for x, k := range ms[j].keys {
-						f.Announce(rib.TableIPv4Unicast, k, ms[j].lens[x], &p)
-					}
-					if f.Len() >= 4096 {
-						f.Flush()
-					}
-				}
-			}
-		})
+		wg.Go(func() { announceOverAndOver(r, nums[1], prefixes, &stop) })
 	}
 	f := r.NewFan()
 	f.Express()
@@ -116,4 +101,23 @@ func benchmarkChurn(b *testing.B, flood bool) {
 	b.ReportMetric(float64(took[len(took)/2].Nanoseconds())/1e3, "p50-us")
 	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds())/1e3, "p99-us")
 	b.ReportMetric(float64(used.Nanoseconds())/1e3/float64(b.N), "cpu-us/batch")
+}
+
+// announceOverAndOver is a peer that sends its whole table until stop.
+func announceOverAndOver(r *RIB, peer rib.PeerNum, prefixes []netip.Prefix, stop *atomic.Bool) {
+	ms := messages(1, prefixes)
+	f := r.NewFan()
+	defer f.Close()
+	for i := uint32(1 << 30); !stop.Load(); i++ {
+		p := rib.Path{Peer: peer, Received: i}
+		for j := range ms {
+			p.Attrs, _ = r.Attrs().Intern(ms[j].attrs)
+			for x, k := range ms[j].keys {
+				f.Announce(rib.TableIPv4Unicast, k, ms[j].lens[x], &p)
+			}
+			if f.Len() >= 4096 {
+				f.Flush()
+			}
+		}
+	}
 }
