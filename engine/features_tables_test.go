@@ -232,3 +232,60 @@ func TestAPeerWithoutCapabilitiesGetsIPv4(t *testing.T) {
 		t.Errorf("no family in common: %s", n.String())
 	}
 }
+
+// The shortest and the longest prefixes, in each family that has prefixes.
+func TestPrefixesOfEveryLengthGoThrough(t *testing.T) {
+	t.Parallel()
+	fs := []wire.Family{v4u, v6u, wire.IPv4Multicast, wire.IPv4LabelledUnicast, wire.IPv6LabelledUnicast, wire.IPv4VPN, wire.IPv6VPN}
+	names := "families: [" + v4u.String()
+	for _, f := range fs[1:] {
+		names += ", " + f.String()
+	}
+	_, to := hub(t, "", "address: 127.20.115.1, as: 65001, "+names+"]", "address: 127.20.115.2, as: 65002, "+names+"]")
+	one := play(t, to, playerOptions{from: ip("127.20.115.1"), as: 65001, families: fs})
+	two := play(t, to, playerOptions{from: ip("127.20.115.2"), as: 65002, families: fs})
+	var want []string
+	for _, f := range fs {
+		attrs := attributes([]uint32{65001}, hopOf(f), nil)
+		base, most := ip("203.0.113.255"), 32
+		if !f.Is4() {
+			base, most = ip("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"), 128
+		}
+		for n := 0; n <= most; n++ {
+			prefix := netip.PrefixFrom(base, n).Masked().String()
+			r := nlri{prefix: prefix}
+			if f.Form() != wire.FormPrefix {
+				r.labels = labelStack(uint32(16 + n))
+			}
+			if f.Form() == wire.FormVPN {
+				r.rd = rdOne
+			}
+			one.tell(f, attrs, r)
+			want = append(want, routeKey(f, r.rd, prefix, 0, false))
+		}
+	}
+	two.expect("every length", want...)
+	one.close()
+	two.expect("none")
+}
+
+// What was not agreed on is not taken, and ends no session (RFC 4760 6, 7).
+func TestFamiliesThatWereNotAgreedOnAreIgnored(t *testing.T) {
+	t.Parallel()
+	c, to := hub(t, "", "address: 127.20.116.1, as: 65001, families: [ipv4-unicast], add_path: {receive: {ipv4-unicast: true}}", "address: 127.20.116.2, as: 65002")
+	one := play(t, to, playerOptions{from: ip("127.20.116.1"), as: 65001, families: []wire.Family{v4u, v6u, wire.L2VPNEVPN}})
+	two := play(t, to, playerOptions{from: ip("127.20.116.2"), as: 65002})
+	one.tell(v6u, attributes([]uint32{65001}, ip("2001:db8::9"), nil), nlri{prefix: "2001:db8::/32"})
+	one.tell(wire.L2VPNEVPN, attributes([]uint32{65001}, ip("2001:db8::9"), nil), otherFamilies[3].a)
+	one.announce(0, []uint32{65001}, nil, "203.0.113.0/24") // without an id: Add-Path was not agreed on
+	two.expect("what was agreed on", "203.0.113.0/24")
+	p := c.peer("127.20.116.1")
+	if p.State != "established" || p.Families[0].AddPath.Receive {
+		t.Errorf("%s, %+v", p.State, p.Families[0].AddPath)
+	}
+	for _, f := range []string{"ipv6-unicast", "l2vpn-evpn"} {
+		if r := c.routes("?filtered=any&family=" + f).Routes; len(r) != 0 {
+			t.Errorf("%s: %+v", f, r)
+		}
+	}
+}
