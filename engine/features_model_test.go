@@ -100,17 +100,30 @@ func TestWhatEveryPeerIsSentFollowsFromTheTable(t *testing.T) {
 	}
 }
 
-// settles waits until a member holds what it should.
+// settles waits until a member holds what it should, and the API says so.
 func (m *member) settles(t *testing.T, c *client, when string, members []*member, hidden string) {
 	t.Helper()
-	var want, got map[string]string
+	var want, got, shown map[string]string
+	var sent, counted int
 	for end := time.Now().Add(waitLimit); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		want, got = m.wants(c, members, hidden), m.has()
-		if maps.Equal(got, want) {
+		shown, sent = m.shown(c)
+		counted = int(c.peer(m.from).Families[0].Advertised)
+		if maps.Equal(got, want) && maps.Equal(shown, want) && counted == sent {
 			return
 		}
 	}
-	t.Fatalf("%s: %s\nholds %v\nwants %v\nsays  %v", when, m.from, got, want, m.p.spoken(0))
+	t.Fatalf("%s: %s\nholds %v\nwants %v\nadj-out %v, of %d counted as %d\nsays  %v", when, m.from, got, want, shown, sent, counted, m.p.spoken(0))
+}
+
+// shown is what the API says that it is sent.
+func (m *member) shown(c *client) (paths map[string]string, n int) {
+	byPrefix := map[string][]string{}
+	routes := c.routes("?family=ipv4-unicast&limit=10000&table=adj-out&peer=" + m.from).Routes
+	for _, r := range routes {
+		byPrefix[*r.Prefix] = append(byPrefix[*r.Prefix], r.ASPath)
+	}
+	return sorted(byPrefix), len(routes)
 }
 
 // has are the AS paths that it holds, by prefix; several, sorted, with Add-Path.
