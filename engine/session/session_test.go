@@ -45,11 +45,21 @@ func TestTwoManagersMeet(t *testing.T) {
 			if st := a.status(n.b); len(st.History) == 0 || !st.Transport.Connected {
 				t.Errorf("history %s", historyText(st))
 			}
-			if err := a.Disable(n.b.String(), "bye"); err != nil {
-				t.Fatal(err)
+			// Calls that crossed can end the session just now: then there is none to
+			// say good-bye over, and the next one is asked.
+			var x *Notification
+			for again := 0; again < 5 && (x == nil || x.Message != "bye"); again++ {
+				if err := a.Enable(n.b.String()); err != nil {
+					t.Fatal(err)
+				}
+				a.up(n.b)
+				b.up(n.a)
+				if err := a.Disable(n.b.String(), "bye"); err != nil {
+					t.Fatal(err)
+				}
+				x = b.wait(n.a, "told", func(s Status) bool { return s.State != fsm.Established && s.LastNotification.Received != nil }).LastNotification.Received
 			}
-			st := b.wait(n.a, "told", func(s Status) bool { return s.State != fsm.Established && s.LastNotification.Received != nil })
-			if x := st.LastNotification.Received; x.Message != "bye" || !x.HardReset {
+			if x.Message != "bye" || !x.HardReset {
 				t.Errorf("notification %+v", x)
 			}
 			eventually(t, "no paths", func() bool { a.rib.Sync(); return a.paths() == 0 })
