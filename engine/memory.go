@@ -70,7 +70,7 @@ func (k *memoryKeeper) run() {
 }
 
 const (
-	burstBytes = 4 << 20 // allocated on the Go heap: a burst
+	burstBytes = 1 << 20 // allocated on the Go heap: a burst
 	calmBytes  = 1 << 20 // of an interval in which nothing happens
 	calmFor    = 4       // intervals that make a lull
 )

@@ -47,7 +47,7 @@ func TestALullComesOnceAfterABurst(t *testing.T) {
 	for i, grown := range []uint64{
 		0, 0, 0, 0, 0, 0, // nothing happened: nothing to give back
 		64 << 20, 64 << 20, 0, 0, 512, 0, 0, 0, 0, // a burst, then quiet from 8 on
-		2 << 20, 1 << 20, 0, 0, 0, 0, 0, // too little
+		300 << 10, 300 << 10, 0, 0, 0, 0, 0, // too little
 		9 << 20, 0, 0, 5 << 20, 0, 0, 0, 0, 0, // enough with what was before, quiet from 26 on
 	} {
 		total += grown
