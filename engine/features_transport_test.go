@@ -135,6 +135,7 @@ func TestLongOpensAndEveryCapabilityAreLaidOpen(t *testing.T) {
 	if octets <= 255 {
 		t.Errorf("our OPEN has %d octets of capabilities, too few for RFC 9072", octets)
 	}
+	eventually(t, "what came is counted", func() bool { return c.peer("127.20.92.1").Messages.LastReceived != nil })
 	p := c.peer("127.20.92.1")
 	byName := map[string][]apiv1.Capability{}
 	for _, k := range p.Capabilities {

@@ -11,19 +11,26 @@ import (
 // records of its paths up to the one that is flagged last, for a withdrawal the
 // peer and an Add-Path id.
 const (
-	opWithdraw  = 1 << 0 // else announce
-	opPathID    = 1 << 1 // of a withdrawal: its Add-Path id follows
-	opKey2      = 1 << 2 // the key has two words
-	opKey4      = 1 << 3 // the key has four words
-	opTable     = 1 << 4 // a word with the table follows the key
-	opSame      = 1 << 5 // an announcement of the last record of the batch: none follows
-	opLenShift  = 8
-	opTabShift  = 16
-	maxBatchOps = 2048
+	opWithdraw = 1 << 0 // else announce
+	opPathID   = 1 << 1 // of a withdrawal: its Add-Path id follows
+	opKey2     = 1 << 2 // the key has two words
+	opKey4     = 1 << 3 // the key has four words
+	opTable    = 1 << 4 // a word with the table follows the key
+	opSame     = 1 << 5 // an announcement of the last record of the batch: none follows
+	opLenShift = 8
+	opTabShift = 16
+)
 
-	// maxBatchWords bounds what a recycled batch keeps, and is where a batch
-	// goes before its Flush.
-	maxBatchWords = 1 << 13
+// FanOps operations of one shard, or FanWords words of 4 octets, are a full batch,
+// which goes before its Flush. Who sends from several Fans in an order of its
+// own has to stay below both. Fans that are Express have shorter ones: a few
+// hundred microseconds' work.
+const (
+	FanOps   = 4096
+	FanWords = 1 << 15
+
+	expressOps   = 2048
+	expressWords = 1 << 13
 )
 
 // batch is what goes through a shard's queue: operations, or a request that has
@@ -40,8 +47,8 @@ type batch struct {
 
 // Fan sorts the routes of one ingest goroutine into batches, one a shard.
 // Routes of one peer have to go through one Fan, or one after the other.
-// Nothing is sent before Flush, but a batch that is full (2,048 operations)
-// goes at once. A full queue blocks.
+// Nothing is sent before Flush, but a batch that is full (see FanOps) goes at
+// once. A full queue blocks.
 type Fan struct {
 	r       *RIB
 	tables  []*tableInfo
@@ -94,7 +101,7 @@ func (f *Fan) Entry(t rib.TableID, k trie.Key, n uint8, paths []rib.Path) {
 	for len(paths) > 0 {
 		i, b, _ := f.begin(t, k, n, 0)
 		b.single = false
-		part := paths[:min(len(paths), maxBatchOps)]
+		part := paths[:min(len(paths), FanOps)]
 		paths = paths[len(part):]
 		for j := range part {
 			b.words = rib.AppendRecord(b.words, &part[j], j == len(part)-1)
@@ -166,7 +173,7 @@ func (f *Fan) begin(t rib.TableID, k trie.Key, n uint8, op uint32) (i uint32, b 
 func (f *Fan) end(i uint32, b *batch) {
 	b.ops++
 	f.ops++
-	if b.ops >= maxBatchOps || len(b.words) >= maxBatchWords {
+	if b.ops >= FanOps || len(b.words) >= FanWords || f.express && (b.ops >= expressOps || len(b.words) >= expressWords) {
 		f.ops -= b.ops
 		f.batches[i] = nil
 		f.send(int(i), b)
@@ -220,7 +227,7 @@ func (r *RIB) batch() *batch {
 
 // recycle takes a batch back.
 func (r *RIB) recycle(b *batch) {
-	if cap(b.words) > 2*maxBatchWords {
+	if cap(b.words) > 2*FanWords {
 		return
 	}
 	b.words, b.ops, b.then, b.single, b.sent = b.words[:0], 0, nil, false, nil

@@ -9,12 +9,11 @@ import (
 	"ribd/wire/mrt"
 )
 
-// A Fan sends a batch by itself when it holds 4,096 operations or 32,768 words.
-// A worker whose turn has not come stays below both, whatever shard its routes
-// are for.
+// A Fan sends a full batch by itself. A worker whose turn has not come stays
+// below that, whatever shard its routes are for.
 const (
-	earlyOps   = 4000
-	earlyWords = 32000
+	earlyOps   = shard.FanOps - 96
+	earlyWords = shard.FanWords - 768
 )
 
 // maxGroup bounds the paths of TABLE_DUMP records that go in together.
