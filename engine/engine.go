@@ -206,12 +206,17 @@ func (e *Engine) drop(n rib.PeerNum) {
 	}
 }
 
+// feedSize is the changes that each shard keeps for those who follow: a peer's
+// table may come in faster than they read. Up to 8 MB a shard, while somebody
+// follows.
+const feedSize = 1 << 17
+
 // ribOptions bounds the tables by the memory limit, where one is configured:
 // what is past a bound is refused and counted. The parts' shares come to more
 // than the whole, since no two tables need them alike; past the sum of what
 // fits, the collector's limit is what presses.
 func ribOptions(cfg *config.Config) shard.Options {
-	o := shard.Options{Shards: cfg.Shards}
+	o := shard.Options{Shards: cfg.Shards, FeedSize: feedSize}
 	if cfg.MemoryLimit > 0 {
 		words := (cfg.MemoryLimit - min(cfg.MemoryLimit/2, leastHeap)) / 4
 		o.MaxBlockWords = words / 10 * 7
