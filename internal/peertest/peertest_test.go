@@ -183,7 +183,7 @@ func TestDaemonsTellWhyTheyEnd(t *testing.T) {
 					if !can {
 						want = "shutdown"
 					}
-					if s, err := at.LastError(of); err != nil || !strings.Contains(s, want) {
+					if s, err := at.LastError(of); err != nil || !strings.Contains(strings.ToLower(s), strings.ToLower(want)) {
 						return fmt.Errorf("%q, %v", s, err)
 					}
 					return nil
