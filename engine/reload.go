@@ -156,7 +156,9 @@ func (s *bgp) apply(next *config.Config, added []addedPeer) error {
 			}
 		}
 	}
+	s.mu.Lock()
 	s.file, s.added = next, added
+	s.mu.Unlock()
 	s.rejudge()
 	return nil
 }
