@@ -29,9 +29,12 @@ var house = []layer{
 		"engine/session", "engine/policy", "engine/rpki", "engine/adjout", "engine/mitigate", "engine/bmp",
 		"engine/mrt", "engine/export", "engine/store", "engine/api",
 	}},
-	{5, []string{"engine/config", "engine/fsm", "engine/ingest", "engine/metrics", "engine/api/apiv1", "engine/api/ui"}},
+	{5, []string{
+		"engine/config", "engine/fsm", "engine/ingest", "engine/metrics", "engine/flow", "engine/origin",
+		"engine/api/apiv1", "engine/api/ui",
+	}},
 	{4, []string{"shard"}},
-	{3, []string{"shard/rib"}},
+	{3, []string{"shard/rib", "shard/rules"}},
 	{2, []string{"wire/flowspec", "wire/bmp", "wire/mrt", "wire/rtr"}},
 	{1, []string{"wire", "trie"}},
 	{0, []string{"internal/…"}},
@@ -43,7 +46,7 @@ var inside = []string{"internal/invariants", "internal/golden"}
 
 // library is what an app that embeds ribd gets: the root package imports these
 // and no more, so that it brings in neither HTTP nor policy.
-var library = []string{"shard", "shard/rib", "trie", "wire", "wire/mrt", "engine/mrt"}
+var library = []string{"shard", "shard/rib", "shard/rules", "trie", "wire", "wire/flowspec", "wire/mrt", "engine/mrt"}
 
 func level(pkg string) (int, bool) {
 	for _, l := range house {
