@@ -85,6 +85,9 @@ func (s *shard) end(j *job) {
 // ofFamily says whether a job is about the tables of one family.
 func (j *job) ofFamily() bool { return j.kind == jobRefresh || j.kind == jobMark || j.kind == jobStale }
 
+// filter is that of a peer, nil: its paths are left alone.
+func (j *job) filter(n rib.PeerNum) rib.Filter { return j.filters[n] }
+
 // scan goes on through the tables; done is true behind the last.
 func (s *shard) scan(j *job) (done bool) {
 	j.begun = true
@@ -153,7 +156,7 @@ func (s *shard) wanted(j *job, tb *table, k trie.Key, n uint8, ref uint32) bool 
 	case jobRefresh, jobMark, jobStale:
 		return s.r.read.Unmarked(ref, j.peer, j.mark)
 	case jobJudge:
-		return s.misjudged(j, tb, k, n, ref)
+		return s.misjudged(j.filter, tb, k, n, ref)
 	}
 	return s.editor.Sparse(ref)
 }
@@ -172,7 +175,7 @@ func (s *shard) change(j *job, at jobKey) {
 		}, s.changed, s.removed)
 	case jobJudge:
 		s.editor.Change(func(p *rib.Path, _ bool) bool {
-			s.judge(j, s.open.t, at.k, at.n, p)
+			s.judge(j.filters[p.Peer], s.open.t, at.k, at.n, p)
 			return true
 		}, s.changed, s.removed)
 	case jobCompact:

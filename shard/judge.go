@@ -87,9 +87,54 @@ func (s *shard) rejudge(filters map[rib.PeerNum]rib.Filter, w *waiter) {
 	s.jobs = append(s.jobs, &job{kind: jobJudge, filters: maps.Clone(filters), waiter: w})
 }
 
-// judge asks the filter of a path's peer about it, and makes p what it says.
-func (s *shard) judge(j *job, tb *table, k trie.Key, n uint8, p *rib.Path) {
-	f := j.filters[p.Peer]
+// RejudgeKeys is Rejudge for the paths of single prefixes of n bits of one table:
+// what a filter goes by has changed for these. It is done in order with what is
+// flushed and asked, so that Sync and Mark wait for it. filter is called by the
+// shards' goroutines; paths of a peer for which it returns nil are left alone, and
+// those of peers that are down. keys is the RIB's from then on.
+func (r *RIB) RejudgeKeys(t rib.TableID, keys []trie.Key, n uint8, filter func(rib.PeerNum) rib.Filter) {
+	info := r.dir.get(t)
+	if info == nil || n > info.width {
+		return
+	}
+	parts := make([][]trie.Key, len(r.shards))
+	for _, k := range keys {
+		i := r.homes.of(info, k, n)
+		parts[i] = append(parts[i], k.Mask(n))
+	}
+	for i, part := range parts {
+		for len(part) > 0 {
+			some := part[:min(len(part), sliceWrite)]
+			part = part[len(some):]
+			r.enqueue(r.shards[i], &batch{then: func(s *shard) { s.rejudgeKeys(t, some, n, filter) }})
+		}
+	}
+}
+
+func (s *shard) rejudgeKeys(t rib.TableID, keys []trie.Key, n uint8, filter func(rib.PeerNum) rib.Filter) {
+	s.begin()
+	for _, k := range keys {
+		tb := s.table(t)
+		ref := tb.tree.Find(k, n)
+		if ref == 0 || !s.misjudged(filter, tb, k, n, ref) {
+			continue
+		}
+		s.openAt(tb, k, n, ref)
+		s.editor.Change(func(p *rib.Path, _ bool) bool {
+			s.judge(filter(p.Peer), s.open.t, k, n, p)
+			return true
+		}, s.changed, s.removed)
+		s.finish()
+		s.pending++
+	}
+	if s.pending >= publishAt {
+		s.publish()
+	}
+}
+
+// judge asks the filter of a path's peer about it, nil where it is to be left
+// alone, and makes p what it says.
+func (s *shard) judge(f rib.Filter, tb *table, k trie.Key, n uint8, p *rib.Path) {
 	if f == nil || s.down.Has(p.Peer) {
 		return
 	}
@@ -118,16 +163,17 @@ func (s *shard) judge(j *job, tb *table, k trie.Key, n uint8, p *rib.Path) {
 }
 
 // misjudged says whether a block has a path that judge would change.
-func (s *shard) misjudged(j *job, tb *table, k trie.Key, n uint8, ref uint32) bool {
+func (s *shard) misjudged(filter func(rib.PeerNum) rib.Filter, tb *table, k trie.Key, n uint8, ref uint32) bool {
 	rs := s.r.read.Records(ref)
 	for rs.Next() {
-		if j.filters[rs.Peer()] == nil {
+		f := filter(rs.Peer())
+		if f == nil {
 			continue
 		}
 		was, is := &s.paths[0], &s.paths[1]
 		rs.Path(was)
 		*is = *was
-		s.judge(j, tb, k, n, is)
+		s.judge(f, tb, k, n, is)
 		if is.Attrs != was.Attrs || is.PreAttrs != was.PreAttrs || is.Filtered != was.Filtered {
 			return true
 		}

@@ -191,6 +191,33 @@ func (l *look) covering(t rib.TableID, k trie.Key, n uint8, yield func(Match) bo
 	}
 }
 
+// longer calls yield with each prefix that is longer than k/n and covered by it.
+func (l *look) longer(t rib.TableID, k trie.Key, n uint8, yield func(Match) bool) {
+	info := l.r.dir.get(t)
+	if info == nil || n >= info.width {
+		return
+	}
+	k = k.Mask(n)
+	first, last := uint32(0), l.r.homes.n
+	if n >= info.split && info.split > 0 {
+		first = l.r.homes.of(info, k, n) // all of it lives in one shard
+		last = first
+	}
+	for i := first; i <= last; i++ {
+		st := l.state(i)
+		down := st.down
+		c := l.r.root(st, t, info.width).Cursor()
+		for c.Under(k, n); c.Next(); {
+			if c.Len() == n || len(down) > 0 && !l.anyLeft(c.Value(), down) {
+				continue
+			}
+			if !yield(match(info, c.Key(), c.Len(), i, c.Value())) {
+				return
+			}
+		}
+	}
+}
+
 // best is the best path of a block, how many are not filtered, and flags.
 func (l *look) best(ref uint32, down rib.PeerSet) (p rib.Path, count int, f Flags) {
 	p, count, many := l.r.read.Best(ref, down, &l.ranker)

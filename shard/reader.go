@@ -189,6 +189,13 @@ func (rd *Reader) Covering(t rib.TableID, k trie.Key, n uint8, yield func(Match)
 	rd.covering(t, k, n, yield)
 }
 
+// Longer calls yield with every prefix that k/n covers and that is longer, until it
+// returns false: those of one shard after those of another, in order in each.
+// What is covered may be a whole table: yield bounds it, as the pin lasts.
+func (rd *Reader) Longer(t rib.TableID, k trie.Key, n uint8, yield func(Match) bool) {
+	rd.longer(t, k, n, yield)
+}
+
 // Best returns the best path of a match, the number of paths that are not
 // filtered (0: there is no best path), and flags.
 func (rd *Reader) Best(m Match) (p rib.Path, count int, f Flags) {

@@ -171,6 +171,10 @@ func (w *world) step() {
 		w.age()
 	case x < 977:
 		w.rejudge()
+	case x < 979:
+		w.rejudgeKeys()
+	case x == 979:
+		w.mark()
 	case x < 985:
 		w.f.Flush()
 		w.settleJudging()
@@ -304,6 +308,7 @@ func (w *world) checkReader() {
 		}
 		rd.Unpin()
 	}
+	w.checkLonger(rd)
 }
 
 // checkCounts compares the counts by table and peer.

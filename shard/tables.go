@@ -38,6 +38,7 @@ type directory struct {
 	families atomic.Pointer[[]wire.Family] // by tableInfo.index; grows like list
 	list     atomic.Pointer[[]*tableInfo]
 	max      int
+	hooks    []func(rib.TableID, wire.Family) // of OnTable
 }
 
 type tableKey struct {
@@ -79,15 +80,29 @@ func (d *directory) find(f wire.Family, rd uint64) (rib.TableID, bool) {
 }
 
 func (d *directory) table(f wire.Family, rd uint64) (rib.TableID, bool) {
-	form := f.Form()
-	if form != wire.FormVPN {
+	if f.Form() != wire.FormVPN {
 		rd = 0
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if t, ok := d.byKey[tableKey{f, rd}]; ok {
+	t, ok := d.byKey[tableKey{f, rd}]
+	if ok {
+		d.mu.Unlock()
 		return t, true
 	}
+	t, ok = d.register(f, rd)
+	hooks := d.hooks
+	d.mu.Unlock()
+	if ok {
+		for _, h := range hooks {
+			h(t, f)
+		}
+	}
+	return t, ok
+}
+
+// register makes a table that is not there. d.mu is held.
+func (d *directory) register(f wire.Family, rd uint64) (rib.TableID, bool) {
+	form := f.Form()
 	list := *d.list.Load()
 	if len(list) >= d.max {
 		return 0, false
@@ -135,6 +150,20 @@ func (d *directory) index(f wire.Family) int { return slices.Index(*d.families.L
 // families (rd is 0 for others), which it registers at first use. ok is false
 // when there are too many tables.
 func (r *RIB) Table(f wire.Family, rd uint64) (t rib.TableID, ok bool) { return r.dir.table(f, rd) }
+
+// OnTable calls f with each table: now with those that are registered, later with
+// each new one, by the goroutine that registers it and before it has the table. f
+// must be quick.
+func (r *RIB) OnTable(f func(t rib.TableID, fam wire.Family)) {
+	d := r.dir
+	d.mu.Lock()
+	d.hooks = append(slices.Clip(d.hooks), f)
+	list := *d.list.Load()
+	d.mu.Unlock()
+	for _, info := range list {
+		f(info.id, info.family)
+	}
+}
 
 // FindTable is Table for those who only ask: it registers nothing.
 func (r *RIB) FindTable(f wire.Family, rd uint64) (t rib.TableID, ok bool) { return r.dir.find(f, rd) }

@@ -86,12 +86,24 @@ const (
 	FilterMalformed                   // malformed, kept to be shown
 	FilterFirstAS                     // first AS is not the peer's
 	FilterASSet                       // AS_SET or AS_CONFED_SET in AS_PATH (RFC 9774)
+
+	// A Flow Spec rule that is not feasible (RFC 8955 section 6, RFC 9117): it
+	// may become so when unicast routes change. The nibble is full with these.
+	FilterNoDestination // it has no destination prefix
+	FilterNoUnicast     // no unicast route covers its destination
+	FilterOriginator    // the best of these is of another originator, or of another AS
+	FilterMoreSpecific  // a unicast route under its destination is of another AS
 )
 
-var filterNames = [...]string{"", "policy", "no-policy", "as-loop", "originator-loop", "cluster-loop", "otc", "next-hop", "limit", "malformed", "first-as", "as-set"}
+var filterNames = [...]string{"", "policy", "no-policy", "as-loop", "originator-loop", "cluster-loop", "otc", "next-hop", "limit", "malformed", "first-as", "as-set",
+	"no-destination", "no-unicast-route", "originator", "more-specific"}
 
 // String names the reason as the API does; it is empty for FilterNone.
 func (f FilterReason) String() string { return name(filterNames[:], uint8(f), "filter") }
+
+// Invalid says whether the reason is that a Flow Spec rule is not feasible: import
+// policy has accepted it.
+func (f FilterReason) Invalid() bool { return f >= FilterNoDestination && f <= FilterMoreSpecific }
 
 // Step is a step of the decision process.
 type Step uint8

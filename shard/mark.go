@@ -1,0 +1,61 @@
+package shard
+
+// Mark is a point in the feed: a position in each shard's changes.
+type Mark []uint64
+
+// Mark returns when everything that was flushed or asked before is applied and
+// published, with the point in the feed that is behind it, in dst where it has
+// room. Shards that have nothing to do are not woken.
+//
+// Sweeps of peers that went, and Rejudge, go on in the background and are not
+// waited for. When the RIB is closed meanwhile the mark means nothing.
+func (r *RIB) Mark(dst Mark) Mark {
+	dst = dst[:0]
+	busy := false
+	for _, s := range r.shards {
+		head, ok := s.rest()
+		busy = busy || !ok
+		dst = append(dst, head)
+	}
+	if busy {
+		return r.markBusy(dst)
+	}
+	return dst
+}
+
+// markBusy is Mark where a shard has something to do. Those that rest are asked
+// too: what they say is behind everything that they were sent before.
+func (r *RIB) markBusy(dst Mark) Mark {
+	m := make(Mark, len(r.shards))
+	r.all(func(s *shard) {
+		s.publish()
+		m[s.id] = s.feed.head.Load()
+	})
+	return append(dst[:0], m...)
+}
+
+// rest returns the end of the feed of a shard that has nothing to do. false: it
+// has.
+func (s *shard) rest() (head uint64, ok bool) {
+	if s.queued.Load() != 0 || !s.mu.TryLock() {
+		return 0, false
+	}
+	defer s.mu.Unlock()
+	if s.queued.Load() != 0 || s.pending > 0 || s.feed.more {
+		return 0, false
+	}
+	return s.feed.head.Load(), true
+}
+
+// Passed says whether Next has returned everything up to m.
+func (f *Follower) Passed(m Mark) bool {
+	if f.lost || len(m) != len(f.pos) {
+		return false
+	}
+	for i, p := range m {
+		if f.pos[i] < p {
+			return false
+		}
+	}
+	return true
+}
