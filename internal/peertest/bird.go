@@ -47,8 +47,10 @@ func (d *bird) ctl(command string) (string, error) {
 
 // birdFamilies maps a family to its table and channel.
 var birdFamilies = map[string]struct{ channel, table string }{
-	"ipv4-unicast": {"ipv4", "master4"},
-	"ipv6-unicast": {"ipv6", "master6"},
+	"ipv4-unicast":  {"ipv4", "master4"},
+	"ipv6-unicast":  {"ipv6", "master6"},
+	"ipv4-flowspec": {"flow4", "rules4"},
+	"ipv6-flowspec": {"flow6", "rules6"},
 }
 
 func (d *bird) conf() string {
@@ -60,6 +62,7 @@ func (d *bird) conf() string {
 	// MED goes to an external peer only where the filter sets it.
 	b.WriteString("protocol device { }\nfilter sent { if source = RTS_STATIC && defined(bgp_med) then bgp_med = bgp_med; accept; }\n")
 	d.statics(&b)
+	birdRules(&b, d.cfg.Rules)
 	for i := range d.cfg.Neighbors {
 		n := &d.cfg.Neighbors[i]
 		fmt.Fprintf(&b, "protocol bgp p%d {\n  local %s as %d;\n  neighbor %s as %d;\n", i, d.host.Addr(n.Address), d.cfg.AS, n.Address, n.AS)
@@ -86,6 +89,11 @@ func (d *bird) conf() string {
 			b.WriteString("  rr client;\n")
 		}
 		for _, f := range n.families() {
+			if strings.HasSuffix(f, "flowspec") {
+				// Rules are looked at by tests, not used: their validity is not judged.
+				fmt.Fprintf(&b, "  %s { table %s; import all; export all; validate off; };\n", birdFamilies[f].channel, birdFamilies[f].table)
+				continue
+			}
 			ways := map[[2]bool]string{{true, true}: "on", {true, false}: "tx", {false, true}: "rx", {}: "off"}
 			more := ""
 			if n.ExtendedNextHop && !n.Address.Is4() && strings.HasPrefix(f, "ipv4") {

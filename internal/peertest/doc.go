@@ -14,6 +14,9 @@
 //	bird := peertest.Start(t, peertest.BIRD, a, peertest.Config{AS: 65001, …})
 //	peertest.WaitRoutes(t, bird, "ipv4-unicast", want...)
 //
+// The daemons with Flow Spec are FlowSpec routers too: their rules are Rules, in
+// numbers alone, which each takes and shows in words of its own (rule_*.go).
+//
 // Every wait is bounded and is for a condition. A daemon that is not installed
 // skips the test, or fails it where RIBD_PEERS is "required" (Need). What a
 // daemon cannot do at all is told by Can.

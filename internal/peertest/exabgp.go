@@ -4,6 +4,7 @@ package peertest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -91,7 +92,7 @@ func (d *exaBGP) conf() string {
 		}
 		b.WriteString("  family {\n")
 		for _, f := range n.families() {
-			fmt.Fprintf(&b, "    %s;\n", strings.Replace(strings.Replace(f, "-", " ", 1), "vpn", "mpls-vpn", 1))
+			fmt.Fprintf(&b, "    %s;\n", exaFamily(f))
 		}
 		b.WriteString("  }\n  capability {\n    route-refresh enable;\n")
 		if d.cfg.Restart > 0 {
@@ -221,18 +222,30 @@ type exaMessage struct {
 type exaNLRI struct {
 	NLRI   string `json:"nlri"`
 	PathID string `json:"path-information"`
+	raw    json.RawMessage
+}
+
+func (n *exaNLRI) UnmarshalJSON(b []byte) error {
+	type plain exaNLRI
+	n.raw = bytes.Clone(b)
+	return json.Unmarshal(b, (*plain)(n))
 }
 
 type exaAttributes struct {
-	Origin     string                    `json:"origin"`
-	ASPath     map[string]exaSegment     `json:"as-path"`
-	MED        *uint32                   `json:"med"`
-	LocalPref  *uint32                   `json:"local-preference"`
-	Atomic     bool                      `json:"atomic-aggregate"`
-	Aggregator string                    `json:"aggregator"`
-	Community  [][2]uint32               `json:"community"`
-	Large      [][3]uint32               `json:"large-community"`
-	Ext        []struct{ String string } `json:"extended-community"`
+	Origin     string                `json:"origin"`
+	ASPath     map[string]exaSegment `json:"as-path"`
+	MED        *uint32               `json:"med"`
+	LocalPref  *uint32               `json:"local-preference"`
+	Atomic     bool                  `json:"atomic-aggregate"`
+	Aggregator string                `json:"aggregator"`
+	Community  [][2]uint32           `json:"community"`
+	Large      [][3]uint32           `json:"large-community"`
+	Ext        []exaExt              `json:"extended-community"`
+}
+
+type exaExt struct {
+	Value  uint64 `json:"value"`
+	String string `json:"string"`
 }
 
 type exaSegment struct {
@@ -305,7 +318,7 @@ func (d *exaBGP) Routes(family string) ([]Route, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := strings.Replace(family, "-", " ", 1)
+	name := exaFamily(family)
 	table := map[exaKey]Route{}
 	for i := range all {
 		m := &all[i]

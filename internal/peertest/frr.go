@@ -86,7 +86,7 @@ func (d *frr) conf() string {
 			say("capability extended-nexthop")
 		}
 	}
-	for _, f := range []string{"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-labelled-unicast", "ipv6-labelled-unicast", "ipv4-vpn", "ipv6-vpn"} {
+	for _, f := range []string{"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-labelled-unicast", "ipv6-labelled-unicast", "ipv4-vpn", "ipv6-vpn", "ipv4-flowspec", "ipv6-flowspec"} {
 		fmt.Fprintf(&b, " address-family %s\n", strings.Replace(frrFamily(f), "labelled", "labeled", 1))
 		for i := range d.cfg.Neighbors {
 			n := &d.cfg.Neighbors[i]

@@ -93,6 +93,8 @@ func gobgpFamily(f string) string {
 		return f
 	case "ipv4-vpn", "ipv6-vpn":
 		return "l3vpn-" + f[:4] + "-unicast"
+	case "ipv4-flowspec-vpn", "ipv6-flowspec-vpn":
+		return "l3vpn-" + f[:4] + "-flowspec"
 	}
 	return f
 }
@@ -100,7 +102,8 @@ func gobgpFamily(f string) string {
 // gobgpFlags maps a family to the command line's -a.
 var gobgpFlags = map[string]string{
 	"ipv4-unicast": "ipv4", "ipv6-unicast": "ipv6", "ipv4-vpn": "vpnv4", "ipv6-vpn": "vpnv6",
-	"ipv4-flowspec": "ipv4-flowspec", "ipv6-flowspec": "ipv6-flowspec", "l2vpn-evpn": "evpn",
+	"ipv4-flowspec": "ipv4-flowspec", "ipv6-flowspec": "ipv6-flowspec", "ipv4-flowspec-vpn": "ipv4-l3vpn-flowspec", "ipv6-flowspec-vpn": "ipv6-l3vpn-flowspec",
+	"l2vpn-evpn":            "evpn",
 	"ipv4-labelled-unicast": "ipv4-mpls", "ipv6-labelled-unicast": "ipv6-mpls",
 }
 
@@ -268,6 +271,14 @@ type gobgpPath struct {
 	PeerAddr   string      `json:"peer-address"` // version 4
 }
 
+// from is the neighbour that the path was learned from.
+func (p *gobgpPath) from() string {
+	if p.NeighborIP != "" {
+		return p.NeighborIP
+	}
+	return p.PeerAddr
+}
+
 type gobgpAttr struct {
 	Type        int             `json:"type"`
 	Value       json.RawMessage `json:"value"`
@@ -299,11 +310,7 @@ func (d *gobgp) Routes(family string) ([]Route, error) {
 	var routes []Route
 	for key, paths := range table {
 		for _, p := range paths {
-			from := p.NeighborIP
-			if from == "" {
-				from = p.PeerAddr
-			}
-			peer, err := netip.ParseAddr(from)
+			peer, err := netip.ParseAddr(p.from())
 			if err != nil || peer.IsUnspecified() {
 				continue // of its own
 			}

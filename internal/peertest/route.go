@@ -109,13 +109,17 @@ func Lines(routes []Route, masks ...Mask) []string {
 
 // Diff says how got differs from want, nil where it does not.
 func Diff(got, want []Route, masks ...Mask) error {
-	g, w := Lines(got, masks...), Lines(want, masks...)
-	if slices.Equal(g, w) {
+	return diffLines(Lines(got, masks...), Lines(want, masks...), "routes")
+}
+
+// diffLines says which of the sorted lines are of one side alone.
+func diffLines(got, want []string, what string) error {
+	if slices.Equal(got, want) {
 		return nil
 	}
 	var b strings.Builder
-	left := slices.Clone(g)
-	for _, l := range w {
+	left := slices.Clone(got)
+	for _, l := range want {
 		if i := slices.Index(left, l); i >= 0 {
 			left = slices.Delete(left, i, i+1)
 		} else {
@@ -125,5 +129,5 @@ func Diff(got, want []Route, masks ...Mask) error {
 	for _, l := range left {
 		fmt.Fprintf(&b, "\n  got  %s", l)
 	}
-	return fmt.Errorf("%d routes, want %d:%s", len(g), len(w), b.String())
+	return fmt.Errorf("%d %s, want %d:%s", len(got), what, len(want), b.String())
 }

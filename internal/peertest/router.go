@@ -25,6 +25,8 @@ type Config struct {
 	// Routes are originated, with the router itself as next hop: what does not
 	// fit into a daemon's language is refused.
 	Routes []Route
+	// Rules are originated too, by daemons that announce Flow Spec.
+	Rules []Rule
 }
 
 // Neighbor is one session.
@@ -116,7 +118,7 @@ func Start(t testing.TB, k Kind, h *Host, c Config) Router {
 	if c.Hold == 0 {
 		c.Hold = 90 * time.Second
 	}
-	c.Routes = slices.Clone(c.Routes)
+	c.Routes, c.Rules = slices.Clone(c.Routes), slices.Clone(c.Rules)
 	b := base{t: t, kind: k, host: h, cfg: c, dir: Dir(t)}
 	var r Router
 	switch k {
@@ -184,6 +186,17 @@ func (b *base) add(routes []Route) {
 func (b *base) remove(routes []Route) {
 	b.cfg.Routes = slices.DeleteFunc(b.cfg.Routes, func(r Route) bool {
 		return slices.ContainsFunc(routes, func(o Route) bool { return o.Prefix == r.Prefix && o.PathID == r.PathID })
+	})
+}
+
+func (b *base) addRules(rules []Rule) {
+	b.removeRules(rules)
+	b.cfg.Rules = append(b.cfg.Rules, rules...)
+}
+
+func (b *base) removeRules(rules []Rule) {
+	b.cfg.Rules = slices.DeleteFunc(b.cfg.Rules, func(r Rule) bool {
+		return slices.ContainsFunc(rules, func(o Rule) bool { return o.Family == r.Family && o.RD == r.RD && o.Match() == r.Match() })
 	})
 }
 
