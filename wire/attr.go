@@ -53,6 +53,16 @@ func (t AttrType) String() string {
 // Known is true for the attributes that have a row in the table of attributes.
 func (t AttrType) Known() bool { return attrTable[t].known }
 
+// Flags returns the Optional and Transitive bits that an attribute of the type
+// has to have. known is that of Known; what is not known has none.
+func (t AttrType) Flags() (flags byte, known bool) {
+	return attrTable[t].flags, attrTable[t].known
+}
+
+// LenOK is true where a value of n octets has a length that the type allows, as
+// any has of a type that is not known.
+func (t AttrType) LenOK(n int) bool { return attrTable[t].ok(n) }
+
 // Attribute flags (RFC 4271 section 4.3).
 const (
 	FlagOptional   byte = 0x80

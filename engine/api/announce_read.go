@@ -1,0 +1,599 @@
+package api
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"ribd/wire"
+	"ribd/wire/flowspec"
+)
+
+// pathInput is a path as a client gave it, to be originated, withdrawn or
+// previewed. Its slices lie in the memory of the pathReader that read it.
+type pathInput struct {
+	family    wire.Family
+	rd        uint64
+	prefix    netip.Prefix
+	nlri      []byte // of families without prefixes, with its length octets; canonical for Flow Spec
+	labels    []byte // 3 octets each, the bottom of the stack marked
+	pathID    uint32
+	hasPathID bool
+	attrs     []byte        // canonical, with NEXT_HOP; not of one that is to be withdrawn
+	peers     []string      // ids, sorted; nil: all
+	ttl       time.Duration // 0: not said
+	send      bool          // of POST updates: originate it, too
+	withdraw  bool          // of POST updates: what a withdrawal of it looks like
+}
+
+// input is a field of a path that is read.
+type input uint8
+
+const (
+	inPrefix input = iota
+	inNLRI
+	inFamily
+	inRD
+	inLabels
+	inPathID
+	inOrigin
+	inASPath
+	inNextHop
+	inNextHopLinkLocal
+	inMED
+	inLocalPref
+	inCommunities
+	inLargeCommunities
+	inExtCommunities
+	inAtomicAggregate
+	inAggregator
+	inOriginatorID
+	inClusterList
+	inOnlyToCustomer
+	inAIGP
+	inUnknownAttributes
+	inPeers
+	inTTL
+	inExpiresAt
+	inSend
+	inWithdraw
+	numInputs
+	inIgnored = numInputs // of answers only
+	inUnknown = numInputs + 1
+)
+
+var inputNames = [numInputs]string{
+	"prefix", "nlri", "family", "rd", "labels", "path_id", "origin", "as_path", "next_hop", "next_hop_link_local", "med",
+	"local_pref", "communities", "large_communities", "ext_communities", "atomic_aggregate", "aggregator", "originator_id",
+	"cluster_list", "only_to_customer", "aigp", "unknown_attributes", "peers", "ttl", "expires_at", "send", "withdraw",
+}
+
+// inputOf finds the field of a name. The switch is what the compiler makes
+// fastest.
+func inputOf(name []byte) input {
+	switch string(name) {
+	case "prefix":
+		return inPrefix
+	case "nlri":
+		return inNLRI
+	case "family":
+		return inFamily
+	case "rd":
+		return inRD
+	case "labels":
+		return inLabels
+	case "path_id":
+		return inPathID
+	case "origin":
+		return inOrigin
+	case "as_path":
+		return inASPath
+	case "next_hop":
+		return inNextHop
+	case "next_hop_link_local":
+		return inNextHopLinkLocal
+	case "med":
+		return inMED
+	case "local_pref":
+		return inLocalPref
+	case "communities":
+		return inCommunities
+	case "large_communities":
+		return inLargeCommunities
+	case "ext_communities":
+		return inExtCommunities
+	case "atomic_aggregate":
+		return inAtomicAggregate
+	case "aggregator":
+		return inAggregator
+	case "originator_id":
+		return inOriginatorID
+	case "cluster_list":
+		return inClusterList
+	case "only_to_customer":
+		return inOnlyToCustomer
+	case "aigp":
+		return inAIGP
+	case "unknown_attributes":
+		return inUnknownAttributes
+	case "peers":
+		return inPeers
+	case "ttl":
+		return inTTL
+	case "expires_at":
+		return inExpiresAt
+	case "send":
+		return inSend
+	case "withdraw":
+		return inWithdraw
+	case "peer", "peer_id", "peer_asn", "source", "best", "best_reason", "rank", "origin_asn", "neighbor_asn", "attrs_id",
+		"received_at", "stale", "filtered", "filter_reason", "rpki", "nlri_text", "created_at", "advertised":
+		return inIgnored
+	}
+	return inUnknown
+}
+
+// inputSet is a set of fields, a bit each.
+type inputSet uint32
+
+func (s inputSet) has(f input) bool { return s>>f&1 != 0 }
+
+func inputs(list ...input) (s inputSet) {
+	for _, f := range list {
+		s |= 1 << f
+	}
+	return s
+}
+
+// What the requests take. A withdrawal needs the key alone, but may be given the
+// whole of what was announced.
+const (
+	takesAnnounce = inputSet(1<<inSend - 1)
+	takesPreview  = inputSet(1<<numInputs - 1)
+)
+
+// pathReader reads the JSON objects of paths. It is used again and again, for one
+// request at a time, and then allocates little: what it has read is good until
+// reset.
+type pathReader struct {
+	c     *call
+	now   time.Time // expires_at counts from it
+	takes inputSet
+	// key: only what names a path is wanted (DELETE), the rest is read and
+	// checked, and not asked for.
+	key bool
+
+	js     jsonReader
+	given  inputSet // fields of the object that are not null
+	named  inputSet // fields of the object
+	in     pathInput
+	hop    hopInput
+	attrs  attrInput
+	mem    []byte              // what pathInputs hold
+	peers  map[string][]string // lists of peers of this request, by their text
+	labels [maxLabels]uint32
+	nLabel int
+}
+
+// hopInput is next_hop and next_hop_link_local.
+type hopInput struct {
+	self          bool // "self": ours towards each peer
+	global, local netip.Addr
+}
+
+// maxLabels bounds a label stack: NLRI are 255 bits at most (RFC 8277 2).
+const maxLabels = 8
+
+// begin makes the reader ready for a request.
+func (r *pathReader) begin(c *call, takes inputSet, key bool) {
+	r.c, r.takes, r.key, r.now = c, takes, key, time.Now()
+	clear(r.peers)
+	r.mem = r.mem[:0]
+}
+
+// start makes the reader ready for an object.
+func (r *pathReader) start() {
+	r.given, r.named, r.in, r.hop, r.nLabel = 0, 0, pathInput{}, hopInput{}, 0
+	r.attrs.reset()
+}
+
+// read reads one object, all of text.
+func (r *pathReader) read(text []byte) (pathInput, *problem) {
+	r.js.reset(text)
+	in, p := r.object()
+	if p == nil && !r.js.end() {
+		p = r.js.problem()
+	}
+	return in, p
+}
+
+// object reads the object that comes next in r.js.
+func (r *pathReader) object() (pathInput, *problem) {
+	js := &r.js
+	r.start()
+	js.open('{', `a path as a JSON object, {"prefix":…,"next_hop":…},`)
+	for first := true; js.more('}', &first); {
+		name := js.key()
+		if name == nil {
+			break
+		}
+		f := inputOf(name)
+		if f == inIgnored {
+			js.skip(0)
+			continue
+		}
+		if f == inUnknown || !r.takes.has(f) {
+			return r.in, r.unknown(string(name))
+		}
+		if p := r.take(f); p != nil {
+			return r.in, p
+		}
+	}
+	if js.wrong != "" {
+		return r.in, js.problem()
+	}
+	if p := r.whole(); p != nil {
+		return r.in, p
+	}
+	return r.in, nil
+}
+
+// take reads the value of a field, null or not.
+func (r *pathReader) take(f input) *problem {
+	if r.named.has(f) {
+		return bad(inputNames[f], "is given twice")
+	}
+	r.named |= 1 << f
+	if r.js.null() {
+		return nil
+	}
+	r.given |= 1 << f
+	p := r.field(f)
+	if r.js.wrong != "" {
+		return r.js.problem()
+	}
+	return p
+}
+
+// unknown names the field that was meant, where one is near.
+func (r *pathReader) unknown(name string) *problem {
+	if inputOf([]byte(name)) != inUnknown {
+		return bad(shown(name), "goes with POST /api/v1/updates alone")
+	}
+	best, at := 3, ""
+	for f, n := range inputNames {
+		if r.takes.has(input(f)) {
+			if d := editDistance(shown(name), n); d < best {
+				best, at = d, n
+			}
+		}
+	}
+	if at != "" {
+		return bad(shown(name), "no such field of a path: did you mean %s?", at)
+	}
+	var known []string
+	for f, n := range inputNames {
+		if r.takes.has(input(f)) {
+			known = append(known, n)
+		}
+	}
+	return bad(shown(name), "no such field of a path: %s", strings.Join(known, ", "))
+}
+
+// want is the problem of a value of the wrong kind.
+func (r *pathReader) want(f input, what string) *problem {
+	got := r.js.raw()
+	if r.js.wrong != "" {
+		return r.js.problem()
+	}
+	return bad(inputNames[f], "%s: %s is wanted", shown(got), what)
+}
+
+// field reads the value of one field, which is not null.
+func (r *pathReader) field(f input) *problem {
+	switch f {
+	case inPrefix:
+		return r.readPrefix()
+	case inNLRI:
+		v, p := r.hex(f)
+		r.in.nlri = v
+		return p
+	case inFamily:
+		return r.readFamily()
+	case inRD:
+		s, ok := r.js.text()
+		if !ok {
+			return r.want(f, `a route distinguisher such as "65001:1"`)
+		}
+		var err error
+		if r.in.rd, err = wire.ParseRD(string(s)); err != nil {
+			return bad("rd", "%v", err)
+		}
+		return nil
+	case inLabels:
+		return r.readLabels()
+	case inPathID:
+		n, ok := r.js.number(1<<32 - 1)
+		if !ok {
+			return r.want(f, "a number from 0 to 4294967295, or null,")
+		}
+		r.in.pathID, r.in.hasPathID = uint32(n), true
+		return nil
+	case inNextHop, inNextHopLinkLocal:
+		return r.readHop(f)
+	case inPeers:
+		return r.readPeers()
+	case inTTL:
+		return r.readTTL()
+	case inExpiresAt:
+		return r.readExpiry()
+	case inSend:
+		return r.flag(f, &r.in.send)
+	case inWithdraw:
+		return r.flag(f, &r.in.withdraw)
+	}
+	return r.attribute(f)
+}
+
+func (r *pathReader) flag(f input, dst *bool) *problem {
+	v, ok := r.js.boolean()
+	if !ok {
+		return r.want(f, "true or false")
+	}
+	*dst = v
+	return nil
+}
+
+func (r *pathReader) readPrefix() *problem {
+	s, ok := r.js.text()
+	if !ok {
+		return r.want(inPrefix, `a prefix such as "192.0.2.0/24"`)
+	}
+	p, err := netip.ParsePrefix(str(s))
+	if err != nil || p.Addr().Is4In6() || p != p.Masked() {
+		var wrong *problem
+		if p, wrong = parsePrefix(s); wrong != nil {
+			return wrong
+		}
+	}
+	r.in.prefix = p
+	return nil
+}
+
+func (r *pathReader) readFamily() *problem {
+	s, ok := r.js.text()
+	if !ok {
+		return r.want(inFamily, `a family such as "ipv4-unicast"`)
+	}
+	switch string(s) {
+	case "ipv4-unicast":
+		r.in.family = wire.IPv4Unicast
+		return nil
+	case "ipv6-unicast":
+		r.in.family = wire.IPv6Unicast
+		return nil
+	}
+	f, err := wire.ParseFamily(string(s))
+	if err != nil {
+		return bad("family", "%v", err)
+	}
+	if f == 0 || f.AFI() == 0 || f.SAFI() == 0 {
+		return bad("family", "%q is reserved (RFC 4760)", shown(s))
+	}
+	r.in.family = f
+	return nil
+}
+
+func (r *pathReader) readLabels() *problem {
+	if r.js.peek() != '[' {
+		return r.want(inLabels, "a list of labels such as [100,200]")
+	}
+	r.js.open('[', "")
+	for first := true; r.js.more(']', &first); {
+		n, ok := r.js.number(1<<20 - 1)
+		if !ok {
+			return r.want(inLabels, "a label from 0 to 1048575")
+		}
+		if r.nLabel == maxLabels {
+			return bad("labels", "there are more than %d", maxLabels)
+		}
+		r.labels[r.nLabel] = uint32(n)
+		r.nLabel++
+	}
+	if r.js.wrong != "" {
+		return r.js.problem()
+	}
+	if r.nLabel == 0 {
+		r.given &^= 1 << inLabels
+	}
+	return nil
+}
+
+// whole checks what fields are to each other, and puts the attributes together.
+func (r *pathReader) whole() *problem {
+	if p := r.place(); p != nil {
+		return p
+	}
+	if r.given.has(inTTL) && r.given.has(inExpiresAt) {
+		return bad("expires_at", "goes in the place of ttl, not beside it")
+	}
+	if r.key || r.in.withdraw {
+		if r.in.withdraw && r.in.send {
+			return bad("send", "sends what is announced: DELETE /api/v1/paths withdraws")
+		}
+		return nil
+	}
+	if p := r.stack(); p != nil {
+		return p
+	}
+	return r.together()
+}
+
+// place checks what says where the path belongs: family, prefix or NLRI, route
+// distinguisher.
+func (r *pathReader) place() *problem {
+	in := &r.in
+	if !r.given.has(inFamily) {
+		switch {
+		case r.given.has(inRD):
+			return bad("family", "is missing: rd goes with ipv4-vpn or ipv6-vpn")
+		case r.given.has(inNLRI) && !r.given.has(inPrefix):
+			return bad("family", "is missing: nlri goes with a family without prefixes, such as ipv4-flowspec")
+		case r.given.has(inLabels):
+			return bad("family", "is missing: labels go with ipv4- or ipv6-labelled-unicast or -vpn")
+		case !r.given.has(inPrefix):
+			return bad("prefix", `is missing: the route's, such as "192.0.2.0/24"`)
+		}
+		in.family = wire.IPv6Unicast
+		if in.prefix.Addr().Is4() {
+			in.family = wire.IPv4Unicast
+		}
+	}
+	f := in.family
+	if f.Form() == wire.FormRaw {
+		return r.placeRaw()
+	}
+	switch {
+	case !r.given.has(inPrefix):
+		return bad("prefix", `is missing: the route's, such as "192.0.2.0/24"`)
+	case r.given.has(inNLRI):
+		return bad("nlri", "is of families without prefixes, %s has prefix", f)
+	case in.prefix.Addr().Is4() != f.Is4():
+		return bad("prefix", "%s is no prefix of the family %s", in.prefix, f)
+	case takesRD(f) && !r.given.has(inRD):
+		return bad("rd", `is missing: a route of %s has a route distinguisher such as "65001:1" (RFC 4364 4.2)`, f)
+	case !takesRD(f) && r.given.has(inRD):
+		return bad("rd", "the family %s has no route distinguishers", f)
+	}
+	return nil
+}
+
+// placeRaw checks the NLRI of a family without prefixes.
+func (r *pathReader) placeRaw() *problem {
+	in := &r.in
+	f := in.family
+	switch {
+	case r.given.has(inPrefix):
+		return bad("prefix", "routes of %s are no prefixes: nlri is their NLRI as hex", f)
+	case !r.given.has(inNLRI) || len(in.nlri) == 0:
+		return bad("nlri", "is missing: the NLRI as hex, with its length octets")
+	case r.given.has(inRD):
+		return bad("rd", "is a part of nlri in %s", f)
+	}
+	w := wire.NewNLRIRaw(in.nlri, 0, f, false)
+	if !w.Next() || len(w.Bytes()) != len(in.nlri) {
+		if err := w.Err(); err != nil {
+			return bad("nlri", "octet %d: %s", err.Off, err.Reason)
+		}
+		return bad("nlri", "holds more than one NLRI")
+	}
+	if !flowspec.Is(f) {
+		return nil
+	}
+	at := len(r.mem)
+	mem, err := flowspec.Canonical(r.mem, f, in.nlri)
+	if err != nil {
+		return bad("nlri", "octet %d: %s (%s)", err.Off, err.Reason, err.RFC)
+	}
+	r.mem = mem
+	in.nlri = mem[at:len(mem):len(mem)]
+	return nil
+}
+
+// stack writes the label stack (RFC 8277 2.2: 20 bits of label, 3 of traffic
+// class, 1 for the bottom of the stack).
+func (r *pathReader) stack() *problem {
+	f := r.in.family
+	labelled := f.Form() == wire.FormLabelled || f.Form() == wire.FormVPN
+	switch {
+	case labelled && r.nLabel == 0:
+		return bad("labels", "is missing: a route of %s has a label or more, such as [100] (RFC 8277 2)", f)
+	case !labelled && r.nLabel > 0:
+		return bad("labels", "the family %s has no labels", f)
+	case !labelled:
+		return nil
+	}
+	bits := 24*r.nLabel + r.in.prefix.Bits()
+	if f.Form() == wire.FormVPN {
+		bits += 64
+	}
+	if bits > 255 {
+		return bad("labels", "%d of them leave no room for the prefix: an NLRI is 255 bits long at most (RFC 8277 2)", r.nLabel)
+	}
+	at := len(r.mem)
+	for i, l := range r.labels[:r.nLabel] {
+		v := l << 4
+		if i == r.nLabel-1 {
+			v |= 1
+		}
+		r.mem = append(r.mem, byte(v>>16), byte(v>>8), byte(v))
+	}
+	r.in.labels = r.mem[at:len(r.mem):len(r.mem)]
+	return nil
+}
+
+// readPeers reads a list of peers: addresses, ids or names of sessions. The
+// lists of one request are mostly the same one.
+func (r *pathReader) readPeers() *problem {
+	if r.js.peek() != '[' {
+		return r.want(inPeers, `a list of addresses, ids or names of peers`)
+	}
+	at := r.js.at
+	raw := r.js.raw()
+	if r.js.wrong != "" {
+		return r.js.problem()
+	}
+	if ids, ok := r.peers[string(raw)]; ok {
+		r.in.peers = ids
+		return nil
+	}
+	end := r.js.at
+	r.js.at = at
+	r.js.open('[', "")
+	var ids []string
+	for first := true; r.js.more(']', &first); {
+		s, ok := r.js.text()
+		if !ok {
+			return r.want(inPeers, `an address, id or name of a peer in quotes`)
+		}
+		id, p := r.c.sessionID(s)
+		if p != nil {
+			p.param = "peers"
+			return p
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	r.js.at = end
+	if ids == nil {
+		return bad("peers", "is an empty list: leave it out for all that policy allows")
+	}
+	slices.Sort(ids)
+	if r.peers == nil {
+		r.peers = map[string][]string{}
+	}
+	if len(r.peers) < maxPeerLists {
+		r.peers[string(raw)] = ids
+	}
+	r.in.peers = ids
+	return nil
+}
+
+// maxPeerLists bounds the lists of peers that a request remembers.
+const maxPeerLists = 1024
+
+// sessionID finds the id of the one session that an address, id or name names.
+func (c *call) sessionID(v []byte) (string, *problem) {
+	e, p := c.findPeer(v)
+	switch {
+	case p != nil:
+		return "", p
+	case !e.session:
+		return "", fail(fasthttp.StatusUnprocessableEntity, "peer", "%s is of source %s: nothing is sent to it", shown(v), e.shape.Source)
+	}
+	return e.shape.ID, nil
+}
