@@ -143,6 +143,10 @@ func (w *NLRIRaw) fail(p int, reason string) bool {
 // path id.
 func (w *NLRIRaw) Bytes() []byte { return w.nlri }
 
+// Off returns the octet at which the NLRI, less its path id, begins: what errors
+// count from.
+func (w *NLRIRaw) Off() int { return w.off + w.at - len(w.nlri) }
+
 // PathID returns the path id, 0 without Add-Path.
 func (w *NLRIRaw) PathID() uint32 { return w.pathID }
 

@@ -329,6 +329,10 @@ func (u *Update) Attributes(scratch []byte) []byte {
 	return u.scan.appendCanonical(scratch[:0], hopAttr)
 }
 
+// RawAttributes returns the path attributes as they stand in the message, and the
+// octet at which they begin.
+func (u *Update) RawAttributes() (b []byte, off int) { return u.scan.b, u.scan.off }
+
 // ReachAttributes returns the canonical attributes of the routes in
 // MP_REACH_NLRI: those have its next hop. They are built in scratch[:0].
 func (u *Update) ReachAttributes(scratch []byte) []byte {

@@ -14,6 +14,9 @@
 // message that is to be treated as a withdrawal takes its routes away, and what
 // resets the session is handed back with nothing of the message applied.
 //
+// A Flow Spec rule is stored under its canonical octets (RFC 8955 section 4); one
+// that is malformed inside makes its message a withdrawal.
+//
 // A [Router] is the part that recordings share: it knows where an NLRI of any
 // family belongs, and makes operations of the routes of an UPDATE.
 //

@@ -14,6 +14,7 @@ import (
 	"ribd/shard/rib"
 	"ribd/trie"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // ruled is a Filter whose rules stand in the attributes themselves: MULTI_EXIT_DISC
@@ -130,6 +131,7 @@ func (m *model) update(msg []byte) bool {
 	if u.Action() == wire.SessionReset {
 		return false
 	}
+	treat := u.Action() >= wire.TreatAsWithdraw || malformedFlow(&u)
 	gone := func(k modelKey, _ uint8, _ []byte) { delete(m.routes, k) }
 	four := func(c wire.NLRI4, do func(modelKey, uint8, []byte)) {
 		for c.Next() {
@@ -142,7 +144,7 @@ func (m *model) update(msg []byte) bool {
 	}
 	announce := func(attrs []byte) func(modelKey, uint8, []byte) {
 		return func(k modelKey, n uint8, labels []byte) {
-			if u.Action() >= wire.TreatAsWithdraw {
+			if treat {
 				delete(m.routes, k)
 				return
 			}
@@ -181,7 +183,11 @@ func eachMP(x *wire.MP, do func(modelKey, uint8, []byte)) {
 		}
 	case wire.FormRaw:
 		for c := x.Raw(); c.Next(); {
-			do(modelKey{x.Family, fmt.Sprintf("%x", c.Bytes()), c.HasPathID(), c.PathID()}, 32, nil)
+			b := c.Bytes()
+			if flowspec.Is(x.Family) {
+				b, _ = flowOctets(x.Family, b)
+			}
+			do(modelKey{x.Family, fmt.Sprintf("%x", b), c.HasPathID(), c.PathID()}, 32, nil)
 		}
 	default:
 		for c := x.Labelled(); c.Next(); {
@@ -192,6 +198,32 @@ func eachMP(x *wire.MP, do func(modelKey, uint8, []byte)) {
 			do(modelKey{x.Family, at, c.HasPathID(), c.PathID()}, c.Len(), c.Labels())
 		}
 	}
+}
+
+// flowOctets takes a Flow Spec NLRI apart and writes it again.
+func flowOctets(f wire.Family, nlri []byte) ([]byte, error) {
+	r, err := flowspec.Parse(f, nlri)
+	if err != nil {
+		return nil, err
+	}
+	return r.AppendNLRI(nil)
+}
+
+// malformedFlow says whether a Flow Spec NLRI of a message can't be read, or an
+// action with what is announced.
+func malformedFlow(u *wire.Update) bool {
+	bad := func(x *wire.MP) (bad bool) {
+		for c := x.Raw(); flowspec.Is(x.Family) && c.Next(); {
+			_, err := flowOctets(x.Family, c.Bytes())
+			bad = bad || err != nil
+		}
+		return bad
+	}
+	if x, ok := u.Unreach(); ok && bad(&x) {
+		return true
+	}
+	x, ok := u.Reach()
+	return ok && (bad(&x) || flowspec.Is(x.Family) && flowspec.CheckActions(u.AppendReachAttributes(nil)) != nil)
 }
 
 func (m *model) family(f wire.Family) *modelFamily {
@@ -515,7 +547,13 @@ func (w *writer) route(e *wire.Encoder, f wire.Family) {
 		if f == wire.L2VPNEVPN {
 			e.RouteRaw([]byte{byte(1 + w.IntN(2)), 2, 7, byte(w.IntN(3))}, id)
 		} else {
-			e.RouteRaw([]byte{3, 1, 8, byte(10 + w.IntN(4))}, id)
+			// One rule in several forms: bits behind the prefix, a length of two octets.
+			rule := []byte{1, 7, byte(10+w.IntN(4)) | byte(w.IntN(2)), 3, 0x81, byte(w.IntN(2))}
+			if head := []byte{6}; w.IntN(3) > 0 {
+				e.RouteRaw(append(head, rule...), id)
+			} else {
+				e.RouteRaw(append([]byte{0xf0, 6}, rule...), id)
+			}
 		}
 	default:
 		labels := []byte{0, byte(w.IntN(3)), 1}

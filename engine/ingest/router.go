@@ -21,6 +21,7 @@ type Router struct {
 	hashes     []uint64
 	before     []byte // the set before, nil: none
 	beforeHash uint64
+	flow       []byte // canonical octets of a Flow Spec NLRI
 	judge      judge
 	tables     [tableSlots]tableSlot
 }
@@ -107,8 +108,12 @@ func (w *Router) labelled(f wire.Family, c *wire.NLRILabelled, register bool) (a
 }
 
 // Raw returns the place of an NLRI of a family whose form is FormRaw; false:
-// there is no room.
+// there is no room, or CheckRaw has an error for it.
 func (w *Router) Raw(f wire.Family, nlri []byte) (Place, bool) {
+	nlri, err := w.canonical(f, nlri)
+	if err != nil {
+		return Place{}, false
+	}
 	t, ok := w.Table(f, 0)
 	if !ok {
 		return Place{}, false
@@ -121,6 +126,10 @@ func (w *Router) Raw(f wire.Family, nlri []byte) (Place, bool) {
 func (w *Router) findRaw(f wire.Family, nlri []byte) (Place, bool) {
 	t, ok := w.table(f, 0, false)
 	if !ok {
+		return Place{}, false
+	}
+	nlri, err := w.canonical(f, nlri)
+	if err != nil {
 		return Place{}, false
 	}
 	k, n, ok := w.rib.FindRawKey(nlri)

@@ -157,9 +157,16 @@ func (p *Peer) apply(k int, now uint32) {
 func (p *Peer) one(g *parsed, now uint32) {
 	u, w := &g.u, p.router
 	p.n.updates++
+	treat := u.Action() >= wire.TreatAsWithdraw
+	if !treat {
+		if err := w.CheckFlow(u); err != nil {
+			treat = true
+			p.malformed(err, g.msg)
+		}
+	}
 	w.Withdraw(u, p.num)
 	if u.HasReachable() {
-		if u.Action() >= wire.TreatAsWithdraw {
+		if treat {
 			w.Treat(u, p.num)
 		} else {
 			before := w.Announced

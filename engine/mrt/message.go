@@ -101,7 +101,7 @@ func (w *worker) routes(p *peer) {
 	to.Withdraw(u, rib.PeerNum(p.num.Load()))
 	switch {
 	case !u.HasReachable():
-	case u.Action() >= wire.TreatAsWithdraw:
+	case u.Action() >= wire.TreatAsWithdraw, to.CheckFlow(u) != nil:
 		to.Treat(u, rib.PeerNum(p.num.Load()))
 	default:
 		to.Announce(u, p.used(), w.rec.Time, nil)

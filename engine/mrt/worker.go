@@ -6,6 +6,7 @@ import (
 	"ribd/shard/rib"
 	"ribd/trie"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 	"ribd/wire/mrt"
 )
 
@@ -253,6 +254,9 @@ func (w *worker) place(x *mrt.RIB) (at ingest.Place, labels uint32, ok bool, err
 		at.Key.Hi, at.Key.Lo, at.Len = x.Key()
 		return at, 0, ok, nil
 	case wire.FormRaw:
+		if e := w.to.CheckRaw(x.Family, x.NLRI); e != nil {
+			return at, 0, false, &mrt.Error{Off: mrt.HeaderLen + 7 + e.Off, Field: "Network Layer Reachability Information", Reason: e.Reason, RFC: e.RFC}
+		}
 		at, ok = w.to.Raw(x.Family, x.NLRI)
 		return at, 0, ok, nil
 	}
@@ -283,6 +287,10 @@ func (w *worker) attrs(raw []byte, f wire.Family, as2 bool) (rib.AttrID, bool) {
 			return 0, false
 		}
 		w.n.discarded++
+	}
+	if flowspec.Is(f) && flowspec.CheckActions(b) != nil {
+		w.n.treated++
+		return 0, false
 	}
 	id, ok := w.j.l.rib.Attrs().Intern(b)
 	if !ok {

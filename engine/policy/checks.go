@@ -8,6 +8,7 @@ import (
 	"ribd/engine/config"
 	"ribd/shard/rib"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // Checks is what is asked of the routes of a live session before any policy.
@@ -26,7 +27,9 @@ type Checks struct {
 	// RouterID and ClusterID are ours; 0 is not checked.
 	RouterID, ClusterID uint32
 	// EnforceFirstAS: the first AS of an external peer's path is its own. It is
-	// not asked of a route server, which a peer is whose role is rs.
+	// not asked of a route server, which a peer is whose role is rs, nor of Flow
+	// Spec rules, whose first AS has to be that of the unicast route instead: that is
+	// part of their validation (RFC 9117 section 4.2).
 	EnforceFirstAS bool
 	// RejectASSets refuses paths with AS_SETs (RFC 9774).
 	RejectASSets bool
@@ -172,6 +175,9 @@ func (k *checker) checkRoute(f wire.Family, id rib.AttrID) (rib.AttrID, rib.Filt
 	if f.Form() == wire.FormRaw {
 		key |= 1 << 35
 	}
+	if flowspec.Is(f) {
+		key |= 1 << 36
+	}
 	if o, ok := k.near.get(generation, key); ok {
 		return outcome(o).id(), rib.FilterReason(outcome(o).term())
 	}
@@ -187,7 +193,7 @@ func (k *checker) refuse(f wire.Family, found *findings) rib.FilterReason {
 		return rib.FilterASLoop
 	case found.loop != rib.FilterNone:
 		return found.loop
-	case k.external && k.EnforceFirstAS && (!found.hasFirst || found.first != k.as):
+	case k.external && k.EnforceFirstAS && !flowspec.Is(f) && (!found.hasFirst || found.first != k.as):
 		return rib.FilterFirstAS
 	case k.RejectASSets && found.sets:
 		return rib.FilterASSet

@@ -55,6 +55,9 @@ func TestChecksOnTheWayIn(t *testing.T) {
 		{"it is not asked", external, lax, 0, set{path: []uint32{3356}}, 0},
 		{"it is not asked of a route server", client, allChecks, wire.IPv4Multicast, set{path: []uint32{3356}}, 0},
 		{"nor of internal peers", internal, allChecks, 0, set{path: []uint32{3356}}, 0},
+		{"nor of Flow Spec rules, whose validation has one of its own", external, allChecks, wire.IPv4FlowSpec, set{path: []uint32{3356, 65001}}, 0},
+		{"an empty path of a Flow Spec rule passes", external, allChecks, wire.IPv6FlowSpecVPN, set{}, 0},
+		{"other families are asked as before", external, allChecks, wire.L2VPNEVPN, set{path: []uint32{3356}}, rib.FilterFirstAS},
 
 		{"an AS_SET", external, allChecks, 0, set{path: []uint32{65001}, asSet: []uint32{1, 2}}, rib.FilterASSet},
 		{"an AS_SET where they are taken", external, lax, 0, set{path: []uint32{65001}, asSet: []uint32{1, 2}}, 0},
