@@ -165,6 +165,8 @@ type pathReader struct {
 	// key: only what names a path is wanted (DELETE), the rest is read and
 	// checked, and not asked for.
 	key bool
+	// rule reads the fields of Flow Spec rules; nil where paths are read.
+	rule *ruleReader
 
 	js     jsonReader
 	given  inputSet // fields of the object that are not null
@@ -198,6 +200,9 @@ func (r *pathReader) begin(c *call, takes inputSet, key bool) {
 func (r *pathReader) start() {
 	r.given, r.named, r.in, r.hop, r.nLabel = 0, 0, pathInput{}, hopInput{}, 0
 	r.attrs.reset()
+	if r.rule != nil {
+		r.rule.begin()
+	}
 }
 
 // read reads one object, all of text.
@@ -220,6 +225,13 @@ func (r *pathReader) object() (pathInput, *problem) {
 		if name == nil {
 			break
 		}
+		if r.rule != nil {
+			if known, p := r.rule.field(r, name); p != nil {
+				return r.in, p
+			} else if known {
+				continue
+			}
+		}
 		f := inputOf(name)
 		if f == inIgnored {
 			js.skip(0)
@@ -235,8 +247,16 @@ func (r *pathReader) object() (pathInput, *problem) {
 	if js.wrong != "" {
 		return r.in, js.problem()
 	}
+	if r.rule != nil {
+		if p := r.rule.place(r); p != nil {
+			return r.in, p
+		}
+	}
 	if p := r.whole(); p != nil {
 		return r.in, p
+	}
+	if r.rule != nil {
+		return r.in, r.rule.finish(r)
 	}
 	return r.in, nil
 }
