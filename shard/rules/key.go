@@ -39,7 +39,7 @@ func (l layout) components(nlri []byte) []byte {
 // beginning of another one.
 func (l layout) appendKey(dst, nlri []byte) []byte {
 	for c := l.components(nlri); len(c) > 0; {
-		if t := flowspec.Type(c[0]); t == flowspec.Destination || t == flowspec.Source {
+		if t := flowspec.Type(c[0]); t == flowspec.TypeDestination || t == flowspec.TypeSource {
 			p, n := l.prefix(c[1:])
 			dst = l.appendPrefixKey(dst, t, p)
 			c = c[1+n:]

@@ -1,0 +1,239 @@
+package rules
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"sync"
+)
+
+// matcher is rules compiled for matching. It does not change.
+type matcher struct {
+	v6      bool
+	entries []*entry // in order, one for each head
+	heads   []head
+	extra   []uint64
+	groups  []group // 0 is none
+	dst     []narrow
+	rest    uint32 // the group of the rules without destination
+	indexes []index
+}
+
+// group is the rules from lo to before hi, which share a destination, or that
+// and a source. outer is the group of the next shorter prefix, 0 for none;
+// index, where it is not 0, says how they are narrowed further.
+type group struct{ lo, hi, outer, index uint32 }
+
+// index narrows the rules of a group: those with a source by that, what is left
+// by bitmaps. rest is what is left, as a group; or, in a group that has only
+// bitmaps, 0.
+type index struct {
+	source []narrow
+	rest   uint32
+	bits   *bitmaps
+}
+
+// few is how many rules are compared one by one before it pays to narrow them.
+const few = 24
+
+// match appends the rules that fit the probe to hits, in order, as their places
+// in entries.
+func (m *matcher) match(b *probe, hits []uint32) []uint32 {
+	if b.hasDst {
+		for i := range m.dst {
+			t := &m.dst[i]
+			for g := t.find(b.dst.shift(t.offset)); g != 0; g = m.groups[g].outer {
+				hits = m.group(g, b, hits)
+			}
+		}
+	}
+	if m.rest != 0 {
+		hits = m.group(m.rest, b, hits)
+	}
+	return hits
+}
+
+// group appends the rules of a group that fit, one after the other where they
+// are few.
+func (m *matcher) group(number uint32, b *probe, hits []uint32) []uint32 {
+	g := m.groups[number]
+	if g.index != 0 {
+		return m.large(g, b, hits)
+	}
+	heads := m.heads[g.lo:g.hi]
+	for i := range heads {
+		if m.fits(&heads[i], b) {
+			hits = append(hits, g.lo+uint32(i))
+		}
+	}
+	return hits
+}
+
+// fits is true where the packet has all that the rule asks for.
+func (m *matcher) fits(h *head, b *probe) bool {
+	return h.fits(b) && (h.more&^terminalBit == 0 || b.extra(m.extra[h.more&^terminalBit:]))
+}
+
+// large is group for one with an index.
+func (m *matcher) large(g group, b *probe, hits []uint32) []uint32 {
+	x := &m.indexes[g.index]
+	if x.bits != nil {
+		return x.bits.match(m, g.lo, b, hits)
+	}
+	if b.has&needSource != 0 {
+		for i := range x.source {
+			t := &x.source[i]
+			for g := t.find(b.source.shift(t.offset)); g != 0; g = m.groups[g].outer {
+				hits = m.group(g, b, hits)
+			}
+		}
+	}
+	if x.rest != 0 {
+		hits = m.group(x.rest, b, hits)
+	}
+	return hits
+}
+
+// builder compiles matchers.
+type builder struct {
+	m        *matcher
+	narrower narrower
+	prefixes []prefix
+	bitmaps  bitmapper
+}
+
+// compile makes a matcher of entries in order.
+func compile(entries []*entry, v6 bool) *matcher {
+	m := &matcher{v6: v6, entries: entries, heads: make([]head, len(entries)), groups: make([]group, 1), indexes: make([]index, 1)}
+	m.extra = make([]uint64, 1)
+	for i, e := range entries {
+		h := &m.heads[i]
+		*h = e.head
+		h.id, h.ref = e.value.ID, e.value.Ref
+		if e.extra != nil {
+			h.more = uint32(len(m.extra))
+			m.extra = append(m.extra, e.extra...)
+		}
+		if e.value.Terminal {
+			h.more |= terminalBit
+		}
+	}
+	b := &builder{m: m}
+	n := len(entries)
+	with := n
+	for with > 0 && !entries[with-1].hasDst {
+		with--
+	}
+	m.dst = b.split(0, with, func(e *entry) prefix { return e.dst })
+	if with < n {
+		m.rest = b.group(with, n)
+	}
+	for g := 1; g < len(m.groups); g++ { // grows
+		b.index(uint32(g))
+	}
+	return m
+}
+
+// split makes a group of each prefix among the rules from lo to before hi, and
+// a narrow of those that have the same offset.
+func (b *builder) split(lo, hi int, of func(*entry) prefix) (tables []narrow) {
+	m := b.m
+	for lo < hi {
+		base := uint32(len(m.groups))
+		offset := of(m.entries[lo]).offset
+		b.prefixes = b.prefixes[:0]
+		for lo < hi && of(m.entries[lo]).offset == offset {
+			p, at := of(m.entries[lo]), lo
+			for lo < hi && of(m.entries[lo]) == p {
+				lo++
+			}
+			b.group(at, lo)
+			b.prefixes = append(b.prefixes, p)
+		}
+		tables = append(tables, b.narrower.build(b.prefixes, base, func(i int, outer uint32) {
+			m.groups[int(base)+i].outer = outer
+		}))
+	}
+	return tables
+}
+
+func (b *builder) group(lo, hi int) uint32 {
+	b.m.groups = append(b.m.groups, group{lo: uint32(lo), hi: uint32(hi)})
+	return uint32(len(b.m.groups) - 1)
+}
+
+// index narrows a group that is not few rules: by source where one of them has
+// any and not all have the same, else by bitmaps.
+func (b *builder) index(number uint32) {
+	m := b.m
+	g := m.groups[number]
+	if g.hi-g.lo <= few {
+		return
+	}
+	first, last := m.entries[g.lo], m.entries[g.hi-1]
+	m.groups[number].index = uint32(len(m.indexes))
+	if a, ok := first.sourcePrefix(); ok {
+		if z, ok := last.sourcePrefix(); !ok || a != z {
+			with := int(g.hi)
+			for m.entries[with-1].need&needSource == 0 {
+				with--
+			}
+			var x index
+			x.source = b.split(int(g.lo), with, func(e *entry) prefix { p, _ := e.sourcePrefix(); return p })
+			if with < int(g.hi) {
+				x.rest = b.group(with, int(g.hi))
+			}
+			m.indexes = append(m.indexes, x)
+			return
+		}
+	}
+	m.indexes = append(m.indexes, index{bits: b.bitmaps.build(m.heads[g.lo:g.hi], m.extra)})
+}
+
+// later is a matcher that is compiled when it is first asked for.
+type later struct {
+	entries []*entry // any order
+	gone    []uint64 // of those, the ones that were out already
+	v6      bool
+	once    sync.Once
+	m       *matcher
+	places  []uint32 // of the matcher's entries in entries
+}
+
+func (l *later) get() *matcher {
+	l.once.Do(func() {
+		l.places = make([]uint32, 0, len(l.entries))
+		for i := range l.entries {
+			if !hasBit(l.gone, i) {
+				l.places = append(l.places, uint32(i))
+			}
+		}
+		slices.SortFunc(l.places, func(a, b uint32) int { return compareEntries(l.entries[a], l.entries[b]) })
+		sorted := make([]*entry, len(l.places))
+		for i, p := range l.places {
+			sorted[i] = l.entries[p]
+		}
+		l.m = compile(sorted, l.v6)
+	})
+	return l.m
+}
+
+func compareEntries(a, b *entry) int {
+	if c := cmp.Compare(a.hi, b.hi); c != 0 {
+		return c
+	}
+	return bytes.Compare(a.key, b.key)
+}
+
+// sourcePrefix returns the rule's source; ok is false where it has none.
+func (c *compiled) sourcePrefix() (p prefix, ok bool) {
+	if c.need&needSource == 0 {
+		return p, false
+	}
+	if n := len(c.extra); n > 0 && c.extra[0]>>56 == moreSource {
+		return prefix{first: address{c.extra[2], c.extra[3]}, bits: uint8(c.extra[1]), offset: uint8(c.extra[1] >> 8)}, true
+	}
+	return prefix{first: c.source, bits: c.sourceBits}, true
+}
+
+func hasBit(set []uint64, i int) bool { return i>>6 < len(set) && set[i>>6]>>(i&63)&1 != 0 }
