@@ -62,12 +62,16 @@ func words(f *kong.Flag) (w []string, file, ok bool) {
 	return w, false, ok
 }
 
-// peerNames asks the server for the addresses of peers.
-const peerNames = "ribctl peers --names 2>/dev/null"
-
-// takesPeer says whether the first argument of a command is a peer.
-func takesPeer(n *kong.Node) bool {
-	return len(n.Positional) > 0 && n.Positional[0].Name == "peer"
+// asks is the command that lists what a command's first argument may be, by
+// asking the server: addresses of peers, ids of Flow Spec rules. "" for others.
+func asks(n *kong.Node) string {
+	if len(n.Positional) == 0 {
+		return ""
+	}
+	return map[string]string{
+		"peer": "ribctl peers --names 2>/dev/null",
+		"rule": "ribctl flowspec list --ids 2>/dev/null",
+	}[n.Positional[0].Name]
 }
 
 // argWords are the values of a command's arguments: its own commands, its enum,
@@ -87,9 +91,26 @@ func argWords(n *kong.Node) (w []string, file bool) {
 	return nil, n.Name == "load"
 }
 
-// allFlags are a command's own flags and those of every command.
+// allFlags are a command's own flags, those of what it does when none of its
+// own commands is named, and those of every command.
 func allFlags(app *kong.Application, n *kong.Node) []*kong.Flag {
-	return append(append([]*kong.Flag{}, n.Flags...), app.Flags...)
+	all := append([]*kong.Flag{}, n.Flags...)
+	if n.DefaultCmd != nil {
+		all = append(all, n.DefaultCmd.Flags...)
+	}
+	return append(all, app.Flags...)
+}
+
+// everyCommand lists the commands, each followed by its own, which are called
+// with a space: "flowspec add".
+func everyCommand(app *kong.Application) (names []string, nodes []*kong.Node) {
+	for _, n := range app.Children {
+		names, nodes = append(names, n.Name), append(nodes, n)
+		for _, c := range n.Children {
+			names, nodes = append(names, n.Name+" "+c.Name), append(nodes, c)
+		}
+	}
+	return names, nodes
 }
 
 func bashCompletion(out *bufio.Writer, app *kong.Application) {
@@ -104,9 +125,18 @@ _ribctl() {
         case ${COMP_WORDS[i]} in
 `)
 	fmt.Fprintf(out, "            %s) command=${COMP_WORDS[i]}; break ;;\n", strings.Join(names, "|"))
-	fmt.Fprint(out, "        esac\n    done\n    case $prev in\n")
+	fmt.Fprint(out, "        esac\n    done\n")
+	all, nodes := everyCommand(app)
+	var sub []string
+	for _, n := range all {
+		if strings.Contains(n, " ") {
+			sub = append(sub, shellQuote(n))
+		}
+	}
+	fmt.Fprintf(out, "    for ((i++; i < COMP_CWORD; i++)); do\n        case \"$command ${COMP_WORDS[i]}\" in\n"+
+		"            %s) command=\"$command ${COMP_WORDS[i]}\"; break ;;\n        esac\n    done\n    case $prev in\n", strings.Join(sub, "|"))
 	seen := map[string]bool{}
-	for _, n := range app.Children {
+	for _, n := range nodes {
 		for _, f := range allFlags(app, n) {
 			w, file, ok := words(f)
 			if seen[f.Name] || !ok {
@@ -121,16 +151,16 @@ _ribctl() {
 		}
 	}
 	fmt.Fprint(out, "    esac\n    case $command in\n")
-	for _, n := range app.Children {
+	for i, n := range nodes {
 		var flags []string
 		for _, f := range allFlags(app, n) {
 			flags = append(flags, "--"+f.Name)
 		}
 		w, file := argWords(n)
-		fmt.Fprintf(out, "        %s)\n            if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W %q -- \"$cur\"))\n", n.Name, strings.Join(flags, " "))
+		fmt.Fprintf(out, "        %s)\n            if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W %q -- \"$cur\"))\n", shellQuote(all[i]), strings.Join(flags, " "))
 		switch {
-		case takesPeer(n):
-			fmt.Fprintf(out, "            else COMPREPLY=($(compgen -W \"$(%s)\" -- \"$cur\"))\n", peerNames)
+		case asks(n) != "":
+			fmt.Fprintf(out, "            else COMPREPLY=($(compgen -W \"$(%s)\" -- \"$cur\"))\n", asks(n))
 		case file:
 			fmt.Fprint(out, "            else COMPREPLY=($(compgen -f -- \"$cur\"))\n")
 		case len(w) > 0:
@@ -159,21 +189,39 @@ func zshCompletion(out *bufio.Writer, app *kong.Application) {
 	fmt.Fprint(out, "        '1: :->command' '*:: :->args'\n    case $state in\n"+
 		"        command) _describe command commands ;;\n        args)\n            case $words[1] in\n")
 	for _, n := range app.Children {
-		fmt.Fprintf(out, "                %s) _arguments", n.Name)
-		for _, f := range allFlags(app, n) {
-			fmt.Fprintf(out, " \\\n                    %s", zshFlag(f))
+		fmt.Fprintf(out, "                %s) ", n.Name)
+		if len(n.Children) > 0 {
+			fmt.Fprint(out, "case $words[2] in\n")
+			for _, c := range n.Children {
+				fmt.Fprintf(out, "                %s) shift words; (( CURRENT-- )); ", c.Name)
+				zshArguments(out, app, c)
+				fmt.Fprint(out, " ;;\n")
+			}
+			fmt.Fprint(out, "                *) ")
+			zshArguments(out, app, n)
+			fmt.Fprint(out, " ;;\n                esac ;;\n")
+			continue
 		}
-		switch w, file := argWords(n); {
-		case takesPeer(n):
-			fmt.Fprintf(out, " \\\n                    '1:peer:{compadd -- $(%s)}'", peerNames)
-		case file:
-			fmt.Fprint(out, " \\\n                    '*:file:_files'")
-		case len(w) > 0:
-			fmt.Fprintf(out, " \\\n                    '1:%s:(%s)'", n.Name, strings.Join(w, " "))
-		}
+		zshArguments(out, app, n)
 		fmt.Fprint(out, " ;;\n")
 	}
 	fmt.Fprint(out, "            esac ;;\n    esac\n}\n\n_ribctl \"$@\"\n")
+}
+
+// zshArguments is the call of _arguments for a command.
+func zshArguments(out *bufio.Writer, app *kong.Application, n *kong.Node) {
+	fmt.Fprint(out, "_arguments")
+	for _, f := range allFlags(app, n) {
+		fmt.Fprintf(out, " \\\n                    %s", zshFlag(f))
+	}
+	switch w, file := argWords(n); {
+	case asks(n) != "":
+		fmt.Fprintf(out, " \\\n                    '1:%s:{compadd -- $(%s)}'", n.Positional[0].Name, asks(n))
+	case file:
+		fmt.Fprint(out, " \\\n                    '*:file:_files'")
+	case len(w) > 0:
+		fmt.Fprintf(out, " \\\n                    '1:%s:(%s)'", n.Name, strings.Join(w, " "))
+	}
 }
 
 // zshFlag is a flag as _arguments reads it.
@@ -219,15 +267,25 @@ func fishCompletion(out *bufio.Writer, app *kong.Application) {
 	for _, f := range app.Flags {
 		flag("", f)
 	}
-	for _, n := range app.Children {
-		fmt.Fprintf(out, "complete -c ribctl -n __fish_use_subcommand -a %s -d %s\n", n.Name, shellQuote(n.Help))
-		when := " -n " + shellQuote("__fish_seen_subcommand_from "+n.Name)
-		for _, f := range n.Flags {
+	names, nodes := everyCommand(app)
+	for i, n := range nodes {
+		parent, name, nested := strings.Cut(names[i], " ")
+		when := " -n " + shellQuote("__fish_seen_subcommand_from "+parent)
+		if nested {
+			when = " -n " + shellQuote("__fish_seen_subcommand_from "+parent+"; and __fish_seen_subcommand_from "+name)
+		} else {
+			fmt.Fprintf(out, "complete -c ribctl -n __fish_use_subcommand -a %s -d %s\n", n.Name, shellQuote(n.Help))
+		}
+		flags := n.Flags
+		if n.DefaultCmd != nil {
+			flags = append(append([]*kong.Flag{}, flags...), n.DefaultCmd.Flags...)
+		}
+		for _, f := range flags {
 			flag(when, f)
 		}
 		switch w, file := argWords(n); {
-		case takesPeer(n):
-			fmt.Fprintf(out, "complete -c ribctl%s -a '(%s)'\n", when, peerNames)
+		case asks(n) != "":
+			fmt.Fprintf(out, "complete -c ribctl%s -a '(%s)'\n", when, asks(n))
 		case file:
 			fmt.Fprintf(out, "complete -c ribctl%s -F\n", when)
 		case len(w) > 0:
