@@ -2,6 +2,7 @@ package adjout
 
 import (
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,9 +52,11 @@ type Manager struct {
 	byKey   map[string]*group   // groups that take new members
 	groups  map[*group]struct{} // all
 	touched touchedSets
+	asking  asking
 
 	sources        sync.Map // rib.PeerNum: Source
 	sourcesChanged atomic.Uint64
+	only           atomic.Pointer[audiences]
 }
 
 // Behind says whether changes come faster than they are told on: who brings
@@ -85,6 +88,7 @@ func New(o Options) *Manager {
 	}
 	m := &Manager{rib: o.RIB, log: o.Log, o: o, stop: make(chan struct{}), byKey: map[string]*group{}, groups: map[*group]struct{}{}}
 	m.held.Store(o.Hold)
+	m.only.Store(&audiences{})
 	m.wg.Go(m.poke)
 	return m
 }
@@ -105,6 +109,10 @@ func (m *Manager) Close() {
 	m.wg.Wait()
 	m.use.Lock() // and nobody is at work for a member
 	defer m.use.Unlock()
+	if m.asking.rd != nil {
+		m.asking.rd.Close()
+		m.asking.rd = nil
+	}
 }
 
 // poke wakes the groups now and then, so that they keep their sets alive.
@@ -142,11 +150,31 @@ func (m *Manager) Release() {
 	}
 }
 
+// Target returns what the member was joined with, and the export policy that it
+// has now.
+func (mb *Member) Target() Target {
+	t := mb.t
+	if g := mb.lock(); g != nil {
+		t.Export = mb.want
+		g.mu.Unlock()
+	}
+	return t
+}
+
 // SetSource says that the routes of a peer may be sent on: to be called before
 // the first of them is in the RIB. A change judges all routes again.
 func (m *Manager) SetSource(n rib.PeerNum, s Source) {
-	old, had := m.sources.Swap(n, s)
-	if !had || old == s {
+	m.mu.Lock()
+	was, had := m.sources.Load(n)
+	if had && was.(Source).equal(&s) {
+		m.mu.Unlock()
+		return
+	}
+	s.Only = maps.Clone(s.Only)
+	m.sources.Store(n, s)
+	m.restrict(n, s.Only, had)
+	m.mu.Unlock()
+	if !had {
 		return
 	}
 	m.sourcesChanged.Add(1 << 32)

@@ -81,14 +81,13 @@ func (g *group) reconcile() {
 	}
 }
 
-// use makes e the policy of the group.
+// use makes e the policy of the group. The manager's lock is held.
 func (g *group) use(e Export) {
-	g.judge.filter = nil
-	if e != nil {
-		g.judge.filter = e
-	}
 	g.t.Export = e
-	g.judge.memo.reset(g.judge.memo.generation)
+	for _, j := range []*judge{&g.judge, &g.ask} {
+		j.filter = g.t.filter()
+		j.memo.reset(j.memo.generation)
+	}
 }
 
 // rejudge judges everything again. The members are sent the difference when that
@@ -129,9 +128,14 @@ func (g *group) split(key string, mbs []*Member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.commands = append(c.commands, c.rejudge)
-	c.batch, c.filling = g.batch, g.filling
+	c.batch, c.filling, c.only = g.batch, g.filling, g.only
 	c.ring.reset(c.batch)
 	c.dead = append(c.dead, g.dead...)
+	for _, w := range g.waits {
+		w.left.Add(1)
+	}
+	c.waits = append(c.waits, g.waits...)
+	c.waited.Store(len(c.waits) > 0)
 	for _, mb := range mbs {
 		if mb.running {
 			mb.leaving = true // and then once more
@@ -141,6 +145,9 @@ func (g *group) split(key string, mbs []*Member) {
 		c.add(mb)
 	}
 	if len(c.members) == 0 {
+		for _, w := range c.waits {
+			w.arrive()
+		}
 		return
 	}
 	for i, st := range g.states {

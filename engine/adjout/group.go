@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ribd/shard"
@@ -38,10 +39,13 @@ type group struct {
 	warmed  uint32    // so that state.warm is not for nothing
 	round   []*Member // who is handed the batch in hand
 	scratch []byte
+	was     []outPath // of setMixed
+	ask     judge     // of Explain, with the manager's lock
 	last    time.Time // of the last batch, where there is an interval
 
-	behind           bool      // counts in Manager.behind
-	lostAt, lostLast time.Time // when the feed went past first, and last; zero: no scan is owed
+	waited           atomic.Bool // there is something in waits
+	behind           bool        // counts in Manager.behind
+	lostAt, lostLast time.Time   // when the feed went past first, and last; zero: no scan is owed
 
 	mu       sync.Mutex
 	key      string
@@ -60,9 +64,12 @@ type group struct {
 	forgot   uint32 // number of the batch that buried the last one that was let go
 	members  map[*Member]struct{}
 	nums     rib.PeerSet
-	step     []*Member // in step: the goroutine sends to them
-	full     *runSet   // the last whole run, for others that want one
-	catch    *runSet   // the last partial one
+	only     *audiences           // as the states are made by them
+	named    map[rib.PeerNum]bool // sources that have an audience in the group, or not: see concerns
+	step     []*Member            // in step: the goroutine sends to them
+	waits    []*told
+	full     *runSet // the last whole run, for others that want one
+	catch    *runSet // the last partial one
 }
 
 const changesAtOnce = 1024
@@ -71,27 +78,20 @@ func makeGroup(m *Manager, key string, t Target) *group {
 	g := &group{
 		m: m, t: t, key: key, wake: make(chan struct{}, 1),
 		enc: wire.NewEncoder(t.Send), changes: make([]shard.Change, changesAtOnce),
-		batch: 1, filling: true, hold: true, members: map[*Member]struct{}{},
+		batch: 1, filling: true, hold: true, members: map[*Member]struct{}{}, only: m.only.Load(),
 	}
 	g.ring.reset(1)
 	g.judge = judge{m: m, rules: newRules(&g.t, m.rib.Attrs())}
-	if t.Export != nil {
-		g.judge.filter = t.Export
-	}
-	for _, f := range t.Families {
-		fam := family{family: f, limit: 1}
-		switch n := t.AddPath[f]; {
-		case n > 0:
-			fam.mode, fam.limit = modeAddPath, n
-		case t.RSClient:
-			fam.mode = modeServer
-		}
+	g.judge.filter = t.filter()
+	g.judge.fams = t.families()
+	g.ask = judge{m: m, rules: newRules(&g.t, m.rib.Attrs()), fams: g.judge.fams, filter: g.judge.filter}
+	for i := range g.judge.fams {
+		fam := &g.judge.fams[i]
 		table := rib.TableID(0)
-		if f.Form() != wire.FormVPN {
-			table, _ = m.rib.Table(f, 0)
+		if fam.family.Form() != wire.FormVPN {
+			table, _ = m.rib.Table(fam.family, 0)
 		}
-		g.judge.fams = append(g.judge.fams, fam)
-		g.states = append(g.states, newState(f, table, fam.mode != modeBest))
+		g.states = append(g.states, newState(fam.family, table, fam.mode != modeBest))
 	}
 	g.judge.states = g.states
 	return g
@@ -140,6 +140,7 @@ func (g *group) run() {
 	defer g.unfollow()
 	defer g.scan.end()
 	defer g.fallBehind(false)
+	defer g.passed(true)
 	var ctx context.Context = wakeContext{context.Background(), g.wake}
 	for g.prepare() {
 		if g.tooSoon() {
@@ -155,6 +156,7 @@ func (g *group) run() {
 			g.take(g.changes[:n])
 			g.commit()
 		}
+		g.passed(false)
 		switch {
 		case g.scan.active:
 			g.advance()
@@ -281,6 +283,7 @@ func (g *group) tooSoon() bool {
 	if left <= 0 {
 		return false
 	}
+	g.passed(true)
 	t := time.NewTimer(left)
 	defer t.Stop()
 	select {
@@ -358,6 +361,7 @@ func (g *group) commit() {
 	}
 	g.mu.Lock()
 	g.renumber()
+	g.adopt()
 	g.batch++
 	for i := range g.judge.results {
 		r := &g.judge.results[i]
@@ -394,7 +398,7 @@ func (g *group) commit() {
 // from here on.
 func (g *group) hand(b *batch) {
 	for _, mb := range g.round {
-		msgs, updates, withdraws := b.forMember(mb.t.Num, g.scratch)
+		msgs, updates, withdraws := b.forMember(&mb.t, g.scratch)
 		if len(msgs) > 0 && cap(msgs) > cap(g.scratch) && &msgs[0] != &b.buf[0] {
 			g.scratch = msgs[:0]
 		}

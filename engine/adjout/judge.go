@@ -145,32 +145,67 @@ func (j *judge) records(p *prefix, ref tableRef, rs rib.Records) {
 // all judges paths in the order of their rank.
 func (j *judge) all(r *result, ref tableRef, paths []rib.Path) {
 	limit := j.fams[ref.fam].limit
-	server := j.fams[ref.fam].mode == modeServer
-	if server {
-		limit = 2
+	if j.fams[ref.fam].mode == modeServer {
+		j.serve(r, ref, paths)
+		return
 	}
 	for i := range paths {
 		if int(r.n) == limit || paths[i].Filtered != rib.FilterNone {
 			return
 		}
-		if server && r.n == 1 && paths[i].Peer == j.paths[r.first].peer {
-			continue
-		}
 		j.path(r, ref, &paths[i])
 	}
 }
 
+// serve is all for route server clients: one path that everybody can have, one
+// of another source for who that one comes from, and what is before these for
+// some members alone.
+func (j *judge) serve(r *result, ref tableRef, paths []rib.Path) {
+	only := *j.m.only.Load()
+	open := 0 // paths for everybody
+	for i := range paths {
+		p := &paths[i]
+		if open == 2 || p.Filtered != rib.FilterNone {
+			return
+		}
+		if j.has(r, p.Peer) {
+			continue
+		}
+		before := r.n
+		j.path(r, ref, p)
+		if r.n > before && !only.restricted(p.Peer) {
+			open++
+		}
+	}
+}
+
+// has says whether a result has a path of a source.
+func (j *judge) has(r *result, src rib.PeerNum) bool {
+	for i := r.first; i < r.first+r.n; i++ {
+		if j.paths[i].peer == src {
+			return true
+		}
+	}
+	return false
+}
+
 // path judges one path and, where it is sent, adds it to the result.
 func (j *judge) path(r *result, ref tableRef, p *rib.Path) {
-	id := j.route(r, ref, p)
+	id, _ := j.one(r, ref, p)
 	if id == 0 {
-		return
-	}
-	if j.fams[r.fam].family.Form() == wire.FormRaw && !j.rawFits(r, id) {
 		return
 	}
 	j.paths = append(j.paths, outPath{attrs: id, labels: p.Labels, peer: p.Peer, pathID: p.PathID, hasPathID: p.HasPathID})
 	r.n++
+}
+
+// one returns the set that is sent for a path, or why nothing is.
+func (j *judge) one(r *result, ref tableRef, p *rib.Path) (rib.AttrID, why) {
+	a := j.route(r, ref, p)
+	if a.attrs != memoRefuse && j.fams[r.fam].family.Form() == wire.FormRaw && !j.rawFits(r, rib.AttrID(a.attrs)) {
+		return 0, whyTooLong
+	}
+	return rib.AttrID(a.attrs), a.why
 }
 
 // rawFits says whether a raw NLRI, which can be of any length, fits into a
@@ -178,28 +213,24 @@ func (j *judge) path(r *result, ref tableRef, p *rib.Path) {
 func (j *judge) rawFits(r *result, id rib.AttrID) bool {
 	nlri, ok := j.m.rib.RawNLRI(r.key)
 	attrs, ok2 := j.m.rib.Attrs().Bytes(id)
-	room := wire.MaxMessageLen
-	if j.rules.t.Send.Extended {
-		room = wire.MaxExtendedLen
-	}
-	return ok && ok2 && len(nlri)+len(attrs)+64 <= room
+	return ok && ok2 && j.rules.fitsRaw(j.fams[r.fam].family, nlri, attrs)
 }
 
-// route returns the set that is sent for a path, 0 where nothing is.
-func (j *judge) route(r *result, ref tableRef, p *rib.Path) rib.AttrID {
+// route returns what is sent for a path: a set, or a refusal.
+func (j *judge) route(r *result, ref tableRef, p *rib.Path) answer {
 	key := memoKey(r.fam, p.Peer, p.Attrs)
-	v, ok := j.memo.get(key)
+	a, ok := j.memo.get(key)
 	if !ok {
-		v = j.set(r.fam, p)
-		j.memo.put(key, v)
+		a = j.set(r.fam, p)
+		j.memo.put(key, a)
 	}
-	if v != memoAsk {
-		return rib.AttrID(v)
+	if a.attrs != memoAsk {
+		return a
 	}
 	q := *p
 	verdict := j.filter.Route(j.fams[r.fam].family, ref.rd, r.key, r.prefix.n, &q)
 	if verdict.Filtered != rib.FilterNone {
-		return 0
+		return refusal(whyPolicy)
 	}
 	judged := verdict.Attrs
 	if judged == 0 {
@@ -207,25 +238,28 @@ func (j *judge) route(r *result, ref tableRef, p *rib.Path) rib.AttrID {
 	}
 	did := j.rules.chose(p.Attrs, judged)
 	key = judgedKey(r.fam, p.Peer, judged, did)
-	if v, ok = j.memo.get(key); !ok {
-		v = j.transformed(r.fam, p.Peer, judged, did)
-		j.memo.put(key, v)
+	if a, ok = j.memo.get(key); !ok {
+		a = j.transformed(r.fam, p.Peer, judged, did)
+		j.memo.put(key, a)
 	}
-	return rib.AttrID(v)
+	return a
 }
 
-// set judges a set of a source: what is sent, memoRefuse or memoAsk.
-func (j *judge) set(fam uint8, p *rib.Path) uint32 {
+// set judges a set of a source: what is sent, a refusal or memoAsk.
+func (j *judge) set(fam uint8, p *rib.Path) answer {
 	f := j.fams[fam].family
-	if j.filter == nil || !j.rules.allowed(f, j.m.source(p.Peer), p.Attrs) {
-		return memoRefuse
+	if j.filter == nil {
+		return refusal(whyPolicy)
+	}
+	if w := j.rules.allowed(f, j.m.source(p.Peer), p.Attrs); w != whyNot {
+		return refusal(w)
 	}
 	verdict, final := j.filter.Set(f, p.Peer, p.Attrs)
 	if !final {
-		return memoAsk
+		return answer{attrs: memoAsk}
 	}
 	if verdict.Filtered != rib.FilterNone {
-		return memoRefuse
+		return refusal(whyPolicy)
 	}
 	judged := verdict.Attrs
 	if judged == 0 {
@@ -234,10 +268,7 @@ func (j *judge) set(fam uint8, p *rib.Path) uint32 {
 	return j.transformed(fam, p.Peer, judged, j.rules.chose(p.Attrs, judged))
 }
 
-func (j *judge) transformed(fam uint8, peer rib.PeerNum, judged rib.AttrID, did chosen) uint32 {
-	id, ok := j.rules.transform(j.fams[fam].family, j.m.source(peer), judged, did)
-	if !ok {
-		return memoRefuse
-	}
-	return uint32(id)
+func (j *judge) transformed(fam uint8, peer rib.PeerNum, judged rib.AttrID, did chosen) answer {
+	id, w := j.rules.transform(j.fams[fam].family, j.m.source(peer), judged, did)
+	return answer{uint32(id), w}
 }

@@ -86,6 +86,7 @@ func (g *group) add(mb *Member) {
 	g.members[mb] = struct{}{}
 	mb.joined = g.batch
 	g.nums = g.nums.With(mb.t.Num)
+	clear(g.named)
 	mb.g.Store(g)
 }
 
@@ -96,6 +97,7 @@ func (g *group) remove(mb *Member) {
 		g.step = slices.Delete(g.step, i, i+1)
 		mb.inStep, mb.pos = false, g.batch
 	}
+	clear(g.named)
 	g.nums = rib.PeerSet{}
 	for o := range g.members {
 		g.nums = g.nums.With(o.t.Num)
@@ -431,7 +433,7 @@ func (mb *Member) follow(g *group) (p parcel) {
 	mb.buf = mb.buf[:0]
 	for mb.pos < g.batch && len(mb.buf) < maxGather {
 		var u, w int
-		mb.buf, u, w = g.ring.after(mb.pos).appendFor(mb.t.Num, true, mb.buf)
+		mb.buf, u, w = g.ring.after(mb.pos).appendFor(&mb.t, true, mb.buf)
 		p.updates += u
 		p.withdraws += w
 		mb.pos++

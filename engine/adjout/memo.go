@@ -14,9 +14,17 @@ type memo struct {
 
 // memoCell is one answer. Key 0 is empty.
 type memoCell struct {
-	key   uint64
-	value uint32
+	key uint64
+	answer
 }
+
+// answer is a set that is sent, memoRefuse with the reason, or memoAsk.
+type answer struct {
+	attrs uint32
+	why   why
+}
+
+func refusal(w why) answer { return answer{memoRefuse, w} }
 
 const (
 	memoAsk    = 1<<32 - 1 // each route has to be judged
@@ -51,34 +59,34 @@ func (m *memo) at(key uint64) uint64 {
 	return key * 0x9e3779b97f4a7c15 >> 32 & uint64(len(m.cells)-1)
 }
 
-func (m *memo) get(key uint64) (value uint32, ok bool) {
+func (m *memo) get(key uint64) (a answer, ok bool) {
 	if len(m.cells) == 0 {
-		return 0, false
+		return a, false
 	}
 	for i := m.at(key); ; i = (i + 1) & uint64(len(m.cells)-1) {
 		switch c := &m.cells[i]; c.key {
 		case key:
-			return c.value, true
+			return c.answer, true
 		case 0:
-			return 0, false
+			return a, false
 		}
 	}
 }
 
 // put remembers an answer that is not there.
-func (m *memo) put(key uint64, value uint32) {
+func (m *memo) put(key uint64, a answer) {
 	if m.used*4 >= len(m.cells)*3 {
 		m.grow()
 	}
-	m.set(key, value)
+	m.set(key, a)
 }
 
-func (m *memo) set(key uint64, value uint32) {
+func (m *memo) set(key uint64, a answer) {
 	i := m.at(key)
 	for m.cells[i].key != 0 {
 		i = (i + 1) & uint64(len(m.cells)-1)
 	}
-	m.cells[i] = memoCell{key, value}
+	m.cells[i] = memoCell{key, a}
 	m.used++
 }
 
@@ -92,7 +100,7 @@ func (m *memo) grow() {
 	m.used = 0
 	for _, c := range old {
 		if c.key != 0 {
-			m.set(c.key, c.value)
+			m.set(c.key, c.answer)
 		}
 	}
 }

@@ -13,6 +13,7 @@ type segment struct {
 	end                int // in the batch's octets
 	scope              scope
 	peer               rib.PeerNum
+	only               audiences // for toOnly and toRest
 	updates, withdraws int
 }
 
@@ -25,10 +26,10 @@ type batch struct {
 
 // forMember returns what a member in step is sent of a batch, in place where that is
 // everything, else appended to scratch[:0].
-func (b *batch) forMember(m rib.PeerNum, scratch []byte) (msgs []byte, updates, withdraws int) {
+func (b *batch) forMember(t *Target, scratch []byte) (msgs []byte, updates, withdraws int) {
 	whole := true
 	for i := range b.segments {
-		if !b.segments[i].includes(m, false) {
+		if !b.segments[i].includes(t, false) {
 			whole = false
 			break
 		}
@@ -36,16 +37,16 @@ func (b *batch) forMember(m rib.PeerNum, scratch []byte) (msgs []byte, updates, 
 	if whole {
 		return b.buf, b.updates, b.withdraws
 	}
-	return b.appendFor(m, false, scratch[:0])
+	return b.appendFor(t, false, scratch[:0])
 }
 
 // appendFor appends what a member is sent of a batch; lags says that it is not
 // in step.
-func (b *batch) appendFor(m rib.PeerNum, lags bool, dst []byte) (msgs []byte, updates, withdraws int) {
+func (b *batch) appendFor(t *Target, lags bool, dst []byte) (msgs []byte, updates, withdraws int) {
 	start := 0
 	for i := range b.segments {
 		s := &b.segments[i]
-		if s.includes(m, lags) {
+		if s.includes(t, lags) {
 			dst = append(dst, b.buf[start:s.end]...)
 			updates += s.updates
 			withdraws += s.withdraws
@@ -55,15 +56,19 @@ func (b *batch) appendFor(m rib.PeerNum, lags bool, dst []byte) (msgs []byte, up
 	return dst, updates, withdraws
 }
 
-func (s *segment) includes(m rib.PeerNum, lags bool) bool {
+func (s *segment) includes(t *Target, lags bool) bool {
 	if s.scope&late != 0 && !lags {
 		return false
 	}
 	switch s.scope &^ late {
 	case toOthers:
-		return s.peer != m
+		return s.peer != t.Num
 	case toOne:
-		return s.peer == m
+		return s.peer == t.Num
+	case toOnly:
+		return s.only.reach(s.peer, t)
+	case toRest:
+		return !s.only.reach(s.peer, t)
 	}
 	return true
 }
@@ -135,14 +140,14 @@ func (g *group) encode(b *batch) {
 	slices.SortFunc(g.deltas, func(x, y delta) int { return cmp.Compare(x.order, y.order) })
 	for i := 0; i < len(g.deltas); {
 		first := &g.deltas[i]
-		seg := segment{scope: first.scope(), peer: first.peer()}
+		seg := segment{scope: first.scope(), peer: first.peer(), only: *g.only}
 		g.enc.Reset()
 		open := false
 		for ; i < len(g.deltas) && g.deltas[i].order>>orderPeer == first.order>>orderPeer; i++ {
 			d := &g.deltas[i]
 			lay := &g.states[d.fam()].lay
 			if i == 0 || d.order != g.deltas[i-1].order {
-				open = g.openSet(g.enc, lay.family, d.attrs())
+				open = g.m.openSet(g.enc, lay.family, d.attrs())
 			}
 			if !open {
 				continue
@@ -166,12 +171,12 @@ func (g *group) encode(b *batch) {
 // openSet makes the routes that follow announcements with a set, or withdrawals
 // for none. It is false where the set has ended: who has been asleep over a run
 // for so long is told by what follows.
-func (g *group) openSet(enc *wire.Encoder, f wire.Family, id rib.AttrID) bool {
+func (m *Manager) openSet(enc *wire.Encoder, f wire.Family, id rib.AttrID) bool {
 	if id == 0 {
 		enc.Withdraw(f)
 		return true
 	}
-	attrs, ok := g.m.rib.Attrs().Bytes(id)
+	attrs, ok := m.rib.Attrs().Bytes(id)
 	return ok && enc.Announce(f, attrs) == nil
 }
 

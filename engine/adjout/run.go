@@ -6,9 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"ribd/shard/rib"
-	"ribd/wire"
 )
 
 // runSet is a way from one position to another for members that can't take it
@@ -63,12 +60,13 @@ func (g *group) whole() *runSet {
 		}
 		s.firstFam = fam
 		w := newWindow(s, fam)
+		w.only = *g.only
 		for i := range st.buckets {
 			b := &st.buckets[i]
 			s.skip[i] = min(b.n, firstEach)
 			for n := uint32(1); n <= s.skip[i]; n++ {
 				if e := b.entry(n, st.lay.stride); e[wStamp] != 0 && e[wMeta]&entryDead == 0 {
-					w.add(e, e[wAttr])
+					w.add(st, e, e[wAttr])
 				}
 			}
 		}
@@ -298,6 +296,7 @@ func (r *run) collect(s span) *window {
 	}
 	w.words, w.order = make([]uint32, 0, room*st.lay.stride), make([]uint64, 0, room)
 	g.mu.Lock()
+	w.only = *g.only
 	w.known = r.set.b0 != 0 || r.set.b1 > r.set.skipAt
 	g.mu.Unlock()
 	stride := st.lay.stride
@@ -307,7 +306,7 @@ func (r *run) collect(s span) *window {
 		for n := uint32(1); n <= b.n; n++ {
 			e := b.entry(n, stride)
 			if id, ok := r.set.wants(r.fam, e, i, n); ok && id >= s.lo && id <= s.hi {
-				w.add(e, id)
+				w.add(st, e, id)
 			}
 		}
 		g.mu.Unlock()
@@ -315,238 +314,6 @@ func (r *run) collect(s span) *window {
 	}
 	w.sort()
 	return w
-}
-
-// window is entries of a run, in the order of their sets.
-type window struct {
-	set   *runSet
-	fam   int
-	lay   layout
-	mode  mode
-	made  uint64 // generation of the sets when it was collected
-	known bool   // its own entries may be with a member, from before they were its own
-	users int    // with the run's lock
-	words []uint32
-	order []uint64 // set, number of the entry before it was put in order
-
-	mu     sync.Mutex
-	enc    *wire.Encoder
-	chunks []chunk
-}
-
-// chunk is messages with a part of a window, as members are sent them that have
-// no route of their own in it.
-type chunk struct {
-	parcel
-	from, upto int
-	peers      rib.PeerSet // who is sent something else
-}
-
-func newWindow(s *runSet, fam int) *window {
-	return &window{set: s, fam: fam, lay: s.g.states[fam].lay, mode: s.g.judge.fams[fam].mode, made: s.g.m.rib.Attrs().Generation()}
-}
-
-// stale says whether sets in the window may have ended: those that no entry of
-// the state has any more.
-func (w *window) stale() bool { return w.set.g.m.rib.Attrs().Generation() > w.made+1 }
-
-func (w *window) add(e []uint32, attrs uint32) {
-	w.order = append(w.order, uint64(attrs)<<32|uint64(len(w.words)/w.lay.stride))
-	w.words = append(w.words, e...)
-}
-
-// sort puts the entries in order, by their sets alone.
-func (w *window) sort() {
-	const digit = 11
-	var most uint64
-	for _, o := range w.order {
-		most = max(most, o>>32)
-	}
-	spare := make([]uint64, len(w.order))
-	for shift := uint(32); most>>(shift-32) > 0; shift += digit {
-		var at [1<<digit + 1]int
-		for _, o := range w.order {
-			at[o>>shift&(1<<digit-1)+1]++
-		}
-		for i := 1; i < len(at); i++ {
-			at[i] += at[i-1]
-		}
-		for _, o := range w.order {
-			d := o >> shift & (1<<digit - 1)
-			spare[at[d]] = o
-			at[d]++
-		}
-		w.order, spare = spare, w.order
-	}
-	// The entries too: one pass that waits for nothing is quicker than to look
-	// for each while it is encoded.
-	stride := w.lay.stride
-	words := make([]uint32, len(w.words))
-	for i, o := range w.order {
-		at := int(uint32(o)) * stride
-		copy(words[i*stride:(i+1)*stride], w.words[at:at+stride])
-	}
-	w.words = words
-}
-
-// chunkSize is about how many octets a chunk has; it ends with a set, but where
-// that alone is very long.
-const chunkSize = 64 << 10
-
-// chunk returns chunk i for a member; ok is false past the last.
-func (w *window) chunk(i int, mb *Member) (p parcel, ok bool) {
-	w.mu.Lock()
-	for len(w.chunks) <= i {
-		from := 0
-		if n := len(w.chunks); n > 0 {
-			from = w.chunks[n-1].upto
-		}
-		if from == len(w.order) {
-			w.mu.Unlock()
-			return parcel{}, false
-		}
-		if w.enc == nil {
-			w.enc = wire.NewEncoder(w.set.g.t.Send)
-		}
-		w.chunks = append(w.chunks, w.encode(from))
-	}
-	c := &w.chunks[i]
-	w.mu.Unlock()
-	if !c.peers.Has(mb.t.Num) {
-		return c.parcel, true
-	}
-	return w.private(c, mb), true
-}
-
-// encode makes the chunk from an entry on.
-func (w *window) encode(from int) chunk {
-	c := chunk{from: from}
-	w.enc.Reset()
-	last, size, open := uint64(1<<63), 0, false // no set
-	i := from
-	for ; i < len(w.order); i++ {
-		e := w.entry(i)
-		w.special(e, &c.peers)
-		if w.isAlt(e) {
-			continue
-		}
-		id := w.order[i] >> 32
-		if id != last {
-			if size >= chunkSize {
-				break
-			}
-			open = w.set.g.openSet(w.enc, w.lay.family, rib.AttrID(id))
-			attrs, _ := w.set.g.m.rib.Attrs().Bytes(rib.AttrID(id))
-			size += wire.HeaderLen + 4 + len(attrs)
-			last = id
-		} else if size >= 4*chunkSize {
-			break
-		}
-		if !open {
-			continue
-		}
-		if id == 0 {
-			c.withdraws++
-		}
-		w.route(w.enc, e)
-		size += 8 * (w.lay.stride - wKey)
-	}
-	c.upto = i
-	c.msgs = append([]byte(nil), w.enc.Flush()...)
-	c.updates = countMessages(c.msgs)
-	return c
-}
-
-func (w *window) entry(i int) []uint32 {
-	return w.words[i*w.lay.stride : (i+1)*w.lay.stride]
-}
-
-func (w *window) isAlt(e []uint32) bool { return w.mode == modeServer && w.lay.id(e) == idAlt }
-
-// special notes who is sent something else than an entry says.
-func (w *window) special(e []uint32, peers *rib.PeerSet) {
-	peer := entryPeer(e)
-	if w.isAlt(e) {
-		peer = rib.PeerNum(e[w.lay.chain+chainFrom])
-	}
-	if !peers.Has(peer) {
-		*peers = peers.With(peer)
-	}
-}
-
-func (w *window) route(enc *wire.Encoder, e []uint32) {
-	p := w.lay.prefix(e, 0)
-	id := w.lay.id(e)
-	w.set.g.route(enc, &w.lay, &p, w.lay.labelsOf(e), id)
-}
-
-// what a member is sent for an entry.
-type what uint8
-
-const (
-	nothing what = iota
-	announce
-	withdraw
-)
-
-// to says what a member is sent for an entry.
-func (w *window) to(e []uint32, m rib.PeerNum) what {
-	meta := e[wMeta]
-	does := announce
-	if meta&entryDead != 0 {
-		does = withdraw
-	}
-	switch {
-	case w.isAlt(e):
-		if rib.PeerNum(e[w.lay.chain+chainFrom]) != m {
-			return nothing
-		}
-		return does
-	case entryPeer(e) != m:
-		return does
-	case meta&(entryConst|entryFresh) != 0 || !w.known:
-		return nothing // its own, and was never sent it
-	case does == announce && w.mode == modeServer && meta&entryAlt != 0:
-		return nothing // another entry has what it is sent instead
-	}
-	return withdraw
-}
-
-// private encodes a chunk for a member of which routes are in it.
-func (w *window) private(c *chunk, mb *Member) (p parcel) {
-	if mb.enc == nil {
-		mb.enc = wire.NewEncoder(mb.t.Send)
-	}
-	g := w.set.g
-	mb.enc.Reset()
-	taken := false
-	for i := c.from; i < c.upto; i++ {
-		if e := w.entry(i); w.to(e, mb.t.Num) == withdraw {
-			if !taken {
-				mb.enc.Withdraw(w.lay.family)
-				taken = true
-			}
-			w.route(mb.enc, e)
-			p.withdraws++
-		}
-	}
-	last, open := uint64(0), false
-	for i := c.from; i < c.upto; i++ {
-		e := w.entry(i)
-		if w.to(e, mb.t.Num) != announce {
-			continue
-		}
-		if id := w.order[i] >> 32; id != last {
-			open = g.openSet(mb.enc, w.lay.family, rib.AttrID(id))
-			last = id
-		}
-		if open {
-			w.route(mb.enc, e)
-		}
-	}
-	p.msgs = mb.enc.Flush()
-	p.updates = countMessages(p.msgs)
-	return p
 }
 
 // work returns the next part of a member's job.

@@ -1,6 +1,7 @@
 package adjout
 
 import (
+	"maps"
 	"math/bits"
 	"math/rand/v2"
 
@@ -157,6 +158,8 @@ type state struct {
 	live int                 // entries that are sent to all but their source
 	own  map[rib.PeerNum]int // of these, by source
 	only map[rib.PeerNum]int // entries that are sent to one member, by member
+
+	mixed map[string]int // prefixes that are mixed, by their sources in order
 }
 
 // bucket is words of entries, and cells that find them by hash: linear probing,
@@ -172,24 +175,18 @@ type bucket struct {
 func newState(f wire.Family, t rib.TableID, chained bool) *state {
 	return &state{
 		lay: newLayout(f, chained), table: t, seed: [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1},
-		own: map[rib.PeerNum]int{}, only: map[rib.PeerNum]int{},
+		own: map[rib.PeerNum]int{}, only: map[rib.PeerNum]int{}, mixed: map[string]int{},
 	}
 }
 
 // clone copies a state.
 func (s *state) clone() *state {
-	c := &state{lay: s.lay, table: s.table, seed: s.seed, live: s.live, own: map[rib.PeerNum]int{}, only: map[rib.PeerNum]int{}}
+	c := &state{lay: s.lay, table: s.table, seed: s.seed, live: s.live, own: maps.Clone(s.own), only: maps.Clone(s.only), mixed: maps.Clone(s.mixed)}
 	for i := range s.buckets {
 		b := s.buckets[i]
 		b.words = append([]uint32(nil), b.words...)
 		b.cells = append([]uint32(nil), b.cells...)
 		c.buckets[i] = b
-	}
-	for k, v := range s.own {
-		c.own[k] = v
-	}
-	for k, v := range s.only {
-		c.only[k] = v
 	}
 	return c
 }
@@ -403,7 +400,23 @@ func (s *state) memory() (n uint64) {
 }
 
 // advertised is how many routes a member has been sent.
-func (s *state) advertised(m rib.PeerNum) int { return s.live - s.own[m] + s.only[m] }
+func (s *state) advertised(t *Target, only audiences) int {
+	n := s.live - s.own[t.Num] + s.only[t.Num]
+	if len(only) == 0 {
+		return n
+	}
+	for src, routes := range s.own {
+		if src != t.Num && !only.reach(src, t) {
+			n -= routes
+		}
+	}
+	for key, prefixes := range s.mixed {
+		if only.first(unpackSources(key), t) >= 0 {
+			n += prefixes
+		}
+	}
+	return n
+}
 
 func count(m map[rib.PeerNum]int, p rib.PeerNum, by int) {
 	if n := m[p] + by; n != 0 {

@@ -24,7 +24,7 @@ func (mb *Member) Status() []FamilyStatus {
 	defer g.mu.Unlock()
 	out := make([]FamilyStatus, len(g.states))
 	for i, st := range g.states {
-		out[i] = FamilyStatus{Family: st.lay.family, Advertised: st.advertised(mb.t.Num), EndOfRIB: mb.ends[i]}
+		out[i] = FamilyStatus{Family: st.lay.family, Advertised: st.advertised(&mb.t, *g.only), EndOfRIB: mb.ends[i]}
 	}
 	return out
 }
@@ -66,15 +66,22 @@ func (mb *Member) Paths(t rib.TableID, k trie.Key, n uint8, dst []Advertised) []
 	defer g.mu.Unlock()
 	for i, st := range g.states {
 		if st.lay.family == f {
-			return st.appendFor(dst, &prefix{k, t, n}, g.judge.fams[i].mode, mb.t.Num)
+			return st.appendFor(dst, &prefix{k, t, n}, g.judge.fams[i].mode, &mb.t, *g.only)
 		}
 	}
 	return dst
 }
 
-func (s *state) appendFor(dst []Advertised, p *prefix, m mode, to rib.PeerNum) []Advertised {
+func (s *state) appendFor(dst []Advertised, p *prefix, m mode, to *Target, only audiences) []Advertised {
 	head := s.find(p, s.hash(p))
 	if head == 0 {
+		return dst
+	}
+	if m == modeServer && s.isMixed(head) {
+		if i := only.first(s.sources(head, nil), to); i >= 0 {
+			e := s.entry(s.withID(head, uint32(i)))
+			dst = append(dst, Advertised{Attrs: rib.AttrID(e[wAttr]), Labels: s.lay.labelsOf(e), From: entryPeer(e)})
+		}
 		return dst
 	}
 	bucket, n := head.split()
@@ -86,10 +93,10 @@ func (s *state) appendFor(dst []Advertised, p *prefix, m mode, to rib.PeerNum) [
 		a := Advertised{Attrs: rib.AttrID(e[wAttr]), Labels: s.lay.labelsOf(e), From: entryPeer(e)}
 		switch {
 		case m == modeServer && s.lay.id(e) == idAlt:
-			if rib.PeerNum(e[s.lay.chain+chainFrom]) != to {
+			if rib.PeerNum(e[s.lay.chain+chainFrom]) != to.Num {
 				continue
 			}
-		case a.From == to:
+		case !only.reach(a.From, to):
 			continue
 		case m == modeAddPath:
 			a.PathID, a.HasPathID = s.lay.id(e), true
@@ -117,6 +124,9 @@ func (m *Manager) Groups() []GroupStatus {
 		s := GroupStatus{Key: g.key, Members: len(g.members), Lagging: len(g.members) - len(g.step), Memory: uint64(g.ring.bytes)}
 		for _, st := range g.states {
 			s.Routes += st.live
+			for _, n := range st.mixed {
+				s.Routes += n
+			}
 			s.Memory += st.memory()
 		}
 		g.mu.Unlock()

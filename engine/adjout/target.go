@@ -2,6 +2,7 @@ package adjout
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"ribd/shard/rib"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // Sender hands messages to a peer: a session. It is never called by two
@@ -44,10 +46,11 @@ const (
 // AddPathAll sends every path of a prefix.
 const AddPathAll = 65535
 
-// Target is a peer as far as it matters for what it is sent. All but Num, Name
-// and Overrun decide which update group it is in.
+// Target is a peer as far as it matters for what it is sent. All but Num, ID,
+// Name and Overrun decide which update group it is in.
 type Target struct {
 	Num  rib.PeerNum // of the peer's own routes, which it is not sent
+	ID   string      // of the peer, as Source.Only has it
 	Name string      // for the log
 
 	Internal  bool      // an IBGP session
@@ -75,11 +78,12 @@ type Target struct {
 	Over6                         bool
 	ExtendedNextHop               wire.FamilySet
 
-	Families []wire.Family       // to be sent, in this order
-	AddPath  map[wire.Family]int // families with Add-Path: how many of the best paths
-	Send     wire.SendOptions    // AddPath in it is set from the field above
-	Export   Export              // nil: nothing is sent
-	Interval time.Duration       // least time between advertisements (RFC 4271 9.2.1.1); 0: off
+	Families []wire.Family         // to be sent, in this order
+	AddPath  map[wire.Family]int   // families with Add-Path: how many of the best paths
+	Send     wire.SendOptions      // AddPath in it is set from the field above
+	Export   Export                // nil: nothing is sent
+	Redirect flowspec.RedirectForm // of redirects to an address in rules that are originated here
+	Interval time.Duration         // least time between advertisements (RFC 4271 9.2.1.1); 0: off
 
 	// Overrun is called once, on a goroutine of its own, where the peer is so
 	// slow that what it has to be told of withdrawn routes no longer fits into
@@ -104,6 +108,29 @@ func (t *Target) normalise() {
 	}
 }
 
+// filter is Export as a rib.Filter, nil where nothing is sent.
+func (t *Target) filter() rib.Filter {
+	if t.Export == nil {
+		return nil
+	}
+	return t.Export
+}
+
+// families returns the families with what is sent of a prefix.
+func (t *Target) families() (fams []family) {
+	for _, f := range t.Families {
+		fam := family{family: f, limit: 1}
+		switch n := t.AddPath[f]; {
+		case n > 0:
+			fam.mode, fam.limit = modeAddPath, n
+		case t.RSClient:
+			fam.mode = modeServer
+		}
+		fams = append(fams, fam)
+	}
+	return fams
+}
+
 // key names the update group that a target belongs to: everything that changes
 // what is sent.
 func (t *Target) key() string {
@@ -112,6 +139,9 @@ func (t *Target) key() string {
 		t.AS, t.GlobalAS, t.ReplaceAS, t.RouterID, t.ClusterID, t.RemovePrivateAS)
 	fmt.Fprintf(&b, " %d %v %v %v %t", t.NextHop, t.NextHop4, t.NextHop6, t.LinkLocal, t.Over6)
 	fmt.Fprintf(&b, " %t %t %t %v", t.Send.AS4, t.Send.Extended, t.Send.MP4, t.Interval)
+	if slices.ContainsFunc(t.Families, flowspec.Is) {
+		fmt.Fprintf(&b, " %d", t.Redirect)
+	}
 	for _, f := range t.Families {
 		fmt.Fprintf(&b, " %v/%d/%t", f, t.AddPath[f], t.ExtendedNextHop.Has(f))
 	}
@@ -127,4 +157,11 @@ func (t *Target) key() string {
 // rest is in its rib.PeerInfo.
 type Source struct {
 	RRClient bool // a client of ours as route reflector (RFC 4456)
+	// Only has the Target.ID of the members that are sent its routes, of all
+	// others policy refuses them. nil: everybody may be sent them.
+	Only map[string]struct{}
+}
+
+func (s Source) equal(o *Source) bool {
+	return s.RRClient == o.RRClient && (s.Only == nil) == (o.Only == nil) && maps.Equal(s.Only, o.Only)
 }

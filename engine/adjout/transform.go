@@ -6,6 +6,7 @@ import (
 
 	"ribd/shard/rib"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // from is the source of a route as the rules of export ask for it.
@@ -41,56 +42,56 @@ func newRules(t *Target, attrs *rib.Attrs) *rules {
 
 // allowed says whether a route with these attributes, as they are in the
 // Loc-RIB, may be told to the peer at all. Policy has the word after it.
-func (r *rules) allowed(f wire.Family, src from, id rib.AttrID) bool {
+func (r *rules) allowed(f wire.Family, src from, id rib.AttrID) why {
 	t := r.t
 	if !src.live {
-		return false
+		return whyDump
 	}
 	if t.Internal && src.internal && !t.RRClient && !src.rrClient {
-		return false // RFC 4271 9.2, RFC 4456 6
+		return whyInternal // RFC 4271 9.2, RFC 4456 6
 	}
 	canonical, ok := r.attrs.Bytes(id)
 	if !ok {
-		return false
+		return whyWithdrawn
 	}
 	for w := wire.WalkAttributes(canonical); w.Next(); {
 		switch w.Type() {
 		case wire.AttrCommunities:
-			if !r.communities(w.Value()) {
-				return false
+			if w := r.communities(w.Value()); w != whyNot {
+				return w
 			}
 		case wire.AttrOTC:
 			if t.HasRole && !t.Internal && unicast(f) {
 				switch t.Role {
 				case wire.RoleCustomer, wire.RolePeer, wire.RoleRSClient:
-					return false // RFC 9234 5: not to providers, peers or route servers
+					return whyRole // RFC 9234 5: not to providers, peers or route servers
 				}
 			}
 		}
 	}
-	return true
+	return whyNot
 }
 
 // communities judges by the well-known ones. A route server does not: it leaves
 // them to its clients (RFC 7947 2.2.4).
-func (r *rules) communities(v []byte) bool {
+func (r *rules) communities(v []byte) why {
 	for ; len(v) >= 4; v = v[4:] {
 		switch binary.BigEndian.Uint32(v) {
 		case communityNoAdvertise:
 			if !r.t.RSClient {
-				return false
+				return whyNoAdvert
 			}
 		case communityNoExport, communityNoExportSub:
 			if !r.t.Internal && !r.t.RSClient {
-				return false
+				return whyNoExport
 			}
 		case communityLLGRStale:
 			if !r.t.LLGR {
-				return false // RFC 9494 4.3
+				return whyStale // RFC 9494 4.3
 			}
 		}
 	}
-	return true
+	return whyNot
 }
 
 func unicast(f wire.Family) bool { return f == wire.IPv4Unicast || f == wire.IPv6Unicast }
@@ -127,12 +128,12 @@ func differs(a, b []byte, t wire.AttrType) bool {
 }
 
 // transform returns the set that is sent for a route whose set is judged after
-// export policy. ok is false where the route can't be sent: there is no next
-// hop for it, or the attributes fit no message.
-func (r *rules) transform(f wire.Family, src from, judged rib.AttrID, did chosen) (id rib.AttrID, ok bool) {
+// export policy, or why it can't be sent: there is no next hop for it, or the
+// attributes fit no message.
+func (r *rules) transform(f wire.Family, src from, judged rib.AttrID, did chosen) (rib.AttrID, why) {
 	b, ok := r.attrs.Bytes(judged)
 	if !ok {
-		return 0, false
+		return 0, whyWithdrawn
 	}
 	e := &r.edit
 	e.Start(b)
@@ -145,9 +146,14 @@ func (r *rules) transform(f wire.Family, src from, judged rib.AttrID, did chosen
 		r.external(src, did)
 	}
 	e.Remove(wire.AttrBGPsecPath) // signed for somebody else (RFC 8205), and never negotiated
-	e.MarkPartial()
+	if !src.local {
+		e.MarkPartial() // RFC 4271 5: who attaches them at the origin does not
+	}
 	if !r.nextHop(f, src, did) {
-		return 0, false
+		return 0, whyNextHop
+	}
+	if src.local && flowspec.Is(f) {
+		r.redirect(b)
 	}
 	if r.t.HasRole && !r.t.Internal && unicast(f) && !e.Has(wire.AttrOTC) {
 		switch r.t.Role {
@@ -156,24 +162,62 @@ func (r *rules) transform(f wire.Family, src from, judged rib.AttrID, did chosen
 		}
 	}
 	if e.TooLong() {
-		return 0, false
+		return 0, whyTooLong
 	}
 	if !e.Changed() {
-		return judged, r.fits(f, b)
+		if !r.fits(f, b) {
+			return 0, whyTooLong
+		}
+		return judged, whyNot
 	}
 	r.out = e.Append(r.out[:0])
 	if !r.fits(f, r.out) {
-		return 0, false
+		return 0, whyTooLong
 	}
-	if id, ok = r.attrs.Intern(r.out); !ok {
+	id, ok := r.attrs.Intern(r.out)
+	if !ok {
 		r.refuse++
+		return 0, whyRoom
 	}
-	return id, ok
+	return id, whyNot
+}
+
+// redirect writes a redirect to an address in the form that the peer is sent.
+func (r *rules) redirect(judged []byte) {
+	a := flowspec.ActionsOf(judged)
+	if a.Redirect == nil || a.Redirect.Kind != flowspec.RedirectIP {
+		return
+	}
+	form := flowspec.RedirectCommunity
+	v, _ := wire.FindAttr(judged, wire.AttrExtCommunities)
+	for ; len(v) >= 8; v = v[8:] {
+		if v[0] == 0x08 && v[1] == 0x00 {
+			form = flowspec.RedirectNextHop
+		}
+	}
+	if form != r.t.Redirect {
+		_ = a.Apply(&r.edit, r.t.Redirect) // what was read out of communities can be written
+	}
 }
 
 // fits says whether attributes leave room for a route in a message (RFC 8654 4).
 func (r *rules) fits(f wire.Family, b []byte) bool {
 	return len(b) < 2000 || r.enc.Announce(f, b) == nil
+}
+
+// fitsRaw says the same for one certain NLRI of any length.
+func (r *rules) fitsRaw(f wire.Family, nlri, b []byte) bool {
+	room := wire.MaxMessageLen
+	if r.t.Send.Extended {
+		room = wire.MaxExtendedLen
+	}
+	if len(nlri)+2*len(b)+64 <= room { // paths are twice there at most (RFC 6793 4.2.2)
+		return true
+	}
+	r.enc.Reset()
+	fits := r.enc.Announce(f, b) == nil && r.enc.RouteRaw(nlri, 0)
+	r.enc.Reset()
+	return fits
 }
 
 // internal is what changes towards internal peers.
@@ -219,14 +263,18 @@ func (r *rules) external(src from, did chosen) {
 // any.
 func (r *rules) nextHop(f wire.Family, src from, did chosen) bool {
 	hop, _ := r.edit.Get(wire.AttrNextHop)
-	ours := false
+	ours, mine := false, f.SAFI() != wire.IPv4FlowSpec.SAFI() && f.SAFI() != wire.IPv4FlowSpecVPN.SAFI() && f != wire.LS
 	switch {
 	case did&choseHop != 0:
 	case r.t.NextHop == NextHopSelf:
-		ours = f.SAFI() != wire.IPv4FlowSpec.SAFI() && f.SAFI() != wire.IPv4FlowSpecVPN.SAFI() && f != wire.LS
-	case r.t.NextHop == NextHopUnchanged || r.t.RSClient || r.t.Internal && !src.local:
+		ours = mine
+	case src.local: // what is originated here may name another, towards any peer
+		if ours = mine && unset(hop); !ours && f.Form() != wire.FormRaw {
+			return r.givenHop(f, hop)
+		}
+	case r.t.NextHop == NextHopUnchanged || r.t.RSClient || r.t.Internal:
 	case f.Form() == wire.FormPrefix:
-		ours = !r.t.Internal || unset(hop) // what is originated here may name another
+		ours = true
 	}
 	if f.Form() == wire.FormRaw && !ours {
 		return true
@@ -238,6 +286,16 @@ func (r *rules) nextHop(f wire.Family, src from, did chosen) bool {
 		return false // its labels are of the router that is its next hop
 	}
 	return r.ownHop(f)
+}
+
+// givenHop leaves the next hop that somebody gave to a route as it is, a
+// link-local address beside it too. It is false where the session has no place
+// for such a one: our own instead would bring the traffic here.
+func (r *rules) givenHop(f wire.Family, hop []byte) bool {
+	if len(hop) == 4 {
+		return f.Is4()
+	}
+	return !f.Is4() || r.t.ExtendedNextHop.Has(f)
 }
 
 func unset(hop []byte) bool {

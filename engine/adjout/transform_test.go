@@ -8,6 +8,7 @@ import (
 
 	"ribd/shard/rib"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // Sources of routes.
@@ -57,6 +58,7 @@ func TestRulesOfExport(t *testing.T) {
 		}
 		return string(wire.AppendAttr(nil, 0xc0, wire.AttrExtCommunities, v))
 	}
+	toHop := func(t *Target) { t.Redirect = flowspec.RedirectNextHop }
 	aigp := string(wire.AppendAttr(nil, 0x80, wire.AttrAIGP, []byte{1, 0, 11, 0, 0, 0, 0, 0, 0, 0, 9}))
 	for _, c := range []struct {
 		name string
@@ -69,7 +71,34 @@ func TestRulesOfExport(t *testing.T) {
 		{"external: AS prepended, next hop ours", external(nil), ext, 0, plain, &sent},
 		{"external: LOCAL_PREF and MED stay here", external(nil), inte, 0, *set(plain, func(a *attrSpec) { a.Pref, a.MED = 200, 5 }), &sent},
 		{"external: MED of what is originated here is sent", external(nil), local, 0, *set(spec(), func(a *attrSpec) { a.MED = 5 }),
-			set(spec(ourAS), func(a *attrSpec) { a.MED, a.Hop = 5, "192.0.2.254" })},
+			set(spec(ourAS), func(a *attrSpec) { a.MED = 5 })},
+		{"originated here, external: unknown attributes are the originator's own", external(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Other = unknown }),
+			set(spec(ourAS), func(a *attrSpec) { a.Other = unknown })},
+		{"originated here, external: next hop as given", external(nil), local, 0, spec(), set(spec(ourAS), func(*attrSpec) {})},
+		{"originated here, external: an unset next hop is ours", external(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Hop = "0.0.0.0" }),
+			set(spec(ourAS), func(a *attrSpec) { a.Hop = "192.0.2.254" })},
+		{"originated here, external: no next hop is ours", external(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Hop = "" }),
+			set(spec(ourAS), func(a *attrSpec) { a.Hop = "192.0.2.254" })},
+		{"originated here, IPv6: an unset next hop is ours", external(nil), local, wire.IPv6Unicast, *set(spec(), func(a *attrSpec) { a.Hop = "::" }),
+			set(spec(ourAS), func(a *attrSpec) { a.Hop = "2001:db8::fe" })},
+		{"originated here, external: next hop self where configured", external(func(t *Target) { t.NextHop = NextHopSelf }), local, 0, spec(),
+			set(spec(ourAS), func(a *attrSpec) { a.Hop = "192.0.2.254" })},
+		{"originated here, internal: next hop as given", internal(nil), local, 0, spec(), set(spec(), func(a *attrSpec) { a.Pref = 100 })},
+		{"originated here, to a route server client: an unset next hop is ours", external(func(t *Target) { t.RSClient = true }), local, 0,
+			*set(spec(), func(a *attrSpec) { a.Hop = "0.0.0.0" }), set(spec(), func(a *attrSpec) { a.Hop = "192.0.2.254" })},
+		{"originated here: an IPv6 next hop of an IPv4 route needs RFC 8950", external(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Hop = "2001:db8::1" }), nil},
+		{"originated here: an IPv6 next hop of an IPv4 route with RFC 8950",
+			external(func(t *Target) { t.ExtendedNextHop = t.ExtendedNextHop.With(wire.IPv4Unicast) }), local, 0,
+			*set(spec(), func(a *attrSpec) { a.Hop = "2001:db8::1" }), set(spec(ourAS), func(a *attrSpec) { a.Hop = "2001:db8::1" })},
+		{"originated here: an IPv4 next hop of an IPv6 route has no place", external(nil), local, wire.IPv6Unicast, spec(), nil},
+		{"originated here, labelled: an unset next hop is ours", external(nil), local, wire.IPv4LabelledUnicast,
+			*set(spec(), func(a *attrSpec) { a.Hop = "0.0.0.0" }), set(spec(ourAS), func(a *attrSpec) { a.Hop = "192.0.2.254" })},
+		{"originated here: NO_EXPORT stays in the AS", external(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoExport} }), nil},
+		{"originated here: NO_EXPORT goes to internal peers", internal(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoExport} }),
+			set(spec(), func(a *attrSpec) { a.Pref, a.Communities = 100, []uint32{communityNoExport} })},
+		{"originated here: NO_ADVERTISE goes to nobody", internal(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoAdvertise} }), nil},
+		{"originated here, external: LOCAL_PREF stays here", external(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Pref = 300 }), set(spec(ourAS), func(*attrSpec) {})},
+		{"originated here, internal: LOCAL_PREF as given", internal(nil), local, 0, *set(spec(), func(a *attrSpec) { a.Pref = 300 }), set(spec(), func(a *attrSpec) { a.Pref = 300 })},
 		{"external: reflection stays here", external(nil), client, 0, *set(plain, func(a *attrSpec) { a.Originator, a.Clusters = 7, []uint32{8} }), &sent},
 		{"external: AIGP stays here", external(nil), inte, 0, *set(plain, func(a *attrSpec) { a.Other = aigp }), &sent},
 		{"external: unknown transitive attributes get Partial", external(nil), ext, 0, *set(plain, func(a *attrSpec) { a.Other = unknown }),
@@ -139,6 +168,23 @@ func TestRulesOfExport(t *testing.T) {
 		{"labelled: next hop self where configured", external(func(t *Target) { t.NextHop = NextHopSelf }), ext, wire.IPv4LabelledUnicast, plain, &sent},
 		{"Flow Spec has no next hop", external(func(t *Target) { t.NextHop = NextHopSelf }), ext, wire.IPv4FlowSpec, *set(plain, func(a *attrSpec) { a.Hop = "" }),
 			set(sent, func(a *attrSpec) { a.Hop = "" })},
+		{"Flow Spec heard: a next hop that is a target stays, in its form", external(nil), ext, wire.IPv4FlowSpec, *set(plain, func(a *attrSpec) { a.Other = ext4(0x0800_0000_0000_0000) }),
+			set(sent, func(a *attrSpec) { a.Hop, a.Other = "192.0.2.1", ext4(0x0800_0000_0000_0000) })},
+		{"Flow Spec heard: the other form stays, too", external(toHop), ext, wire.IPv4FlowSpec,
+			*set(plain, func(a *attrSpec) { a.Hop, a.Other = "", ext4(0x010c_c000_0201_0000) }),
+			set(sent, func(a *attrSpec) { a.Hop, a.Other = "", ext4(0x010c_c000_0201_0000) })},
+		{"Flow Spec originated here: redirect as a community", external(nil), local, wire.IPv4FlowSpec,
+			*set(spec(), func(a *attrSpec) { a.Hop, a.Other = "", ext4(0x0002_fde9_0000_0001, 0x010c_c000_0207_0001) }),
+			set(spec(ourAS), func(a *attrSpec) { a.Hop, a.Other = "", ext4(0x0002_fde9_0000_0001, 0x010c_c000_0207_0001) })},
+		{"Flow Spec originated here: redirect as a next hop", external(toHop), local, wire.IPv4FlowSpec,
+			*set(spec(), func(a *attrSpec) { a.Hop, a.Other = "", ext4(0x0002_fde9_0000_0001, 0x010c_c000_0207_0001) }),
+			set(spec(ourAS), func(a *attrSpec) { a.Hop, a.Other = "192.0.2.7", ext4(0x0002_fde9_0000_0001, 0x0800_0000_0000_0001) })},
+		{"Flow Spec originated here with a next hop: redirect as a community", external(nil), local, wire.IPv4FlowSpec,
+			*set(spec(), func(a *attrSpec) { a.Hop, a.Other = "192.0.2.7", ext4(0x0800_0000_0000_0000) }),
+			set(spec(ourAS), func(a *attrSpec) { a.Hop, a.Other = "", ext4(0x010c_c000_0207_0000) })},
+		{"Flow Spec originated here: other actions stay as they are", external(toHop), local, wire.IPv4FlowSpec,
+			*set(spec(), func(a *attrSpec) { a.Hop, a.Other = "", ext4(0x8006_0000_0000_0000, 0x8007_0000_0000_0003) }),
+			set(spec(ourAS), func(a *attrSpec) { a.Hop, a.Other = "", ext4(0x8006_0000_0000_0000, 0x8007_0000_0000_0003) })},
 		{"who is no source is sent to nobody", external(nil), from{}, 0, plain, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -150,11 +196,11 @@ func TestRulesOfExport(t *testing.T) {
 			}
 			r := newRules(&c.to, attrs)
 			id, _ := attrs.Intern(c.in.canonical())
-			ok := r.allowed(f, c.from, id)
-			if ok {
-				id, ok = r.transform(f, c.from, id, 0)
+			w := r.allowed(f, c.from, id)
+			if w == whyNot {
+				id, w = r.transform(f, c.from, id, 0)
 			}
-			if !ok {
+			if w != whyNot {
 				if c.want != nil {
 					t.Fatalf("not sent, want %+v", *c.want)
 				}
@@ -179,7 +225,7 @@ func TestWhatPolicyChoseIsSent(t *testing.T) {
 	arrived, _ := attrs.Intern(with(spec(65001), func(a *attrSpec) { a.MED = 7 }).canonical())
 	judged, _ := attrs.Intern(with(spec(65001), func(a *attrSpec) { a.MED, a.Hop = 9, "192.0.2.77" }).canonical())
 	id, ok := r.transform(wire.IPv4Unicast, ext, judged, r.chose(arrived, judged))
-	if !ok {
+	if ok != whyNot {
 		t.Fatal("not sent")
 	}
 	b, _ := attrs.Bytes(id)
@@ -198,8 +244,8 @@ func TestAttributesThatFitNoMessageAreNotSent(t *testing.T) {
 	id, _ := attrs.Intern(long.canonical())
 	for _, extended := range []bool{false, true} {
 		to := external(func(t *Target) { t.Send.Extended = extended })
-		if _, ok := newRules(&to, attrs).transform(wire.IPv4Unicast, ext, id, 0); ok != extended {
-			t.Errorf("extended messages %t: sent %t", extended, ok)
+		if _, ok := newRules(&to, attrs).transform(wire.IPv4Unicast, ext, id, 0); (ok == whyNot) != extended {
+			t.Errorf("extended messages %t: %v", extended, ok)
 		}
 	}
 }
