@@ -101,7 +101,7 @@ func (m *Manager) Remember(key string, hash uint64, body []byte) error {
 	if m.o.Journal != nil {
 		var w recordWriter
 		w.answer(key, v)
-		if err := m.o.Journal.Append(w.bytes()); err != nil {
+		if err := m.o.Journal.Append(w.bytes(), false); err != nil {
 			return errors.Join(ErrNotKept, err)
 		}
 	}

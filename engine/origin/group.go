@@ -35,6 +35,23 @@ type request struct {
 	turn    chan bool // of who waits: true says that it is the leader now, false that it is done
 }
 
+// Classes of requests: only those of one class are in a group.
+const (
+	classAnnounce = iota
+	classWithdraw // the journal keeps room for it when there is none for others
+	classAlone
+)
+
+func (r *request) class() int {
+	switch r.kind {
+	case requestWithdraw:
+		return classWithdraw
+	case requestAlone:
+		return classAlone
+	}
+	return classAnnounce
+}
+
 // requests is the calls that wait. The first to come leads: it does the work of
 // all that wait, then hands over to the first who came meanwhile.
 type requests struct {
@@ -76,13 +93,12 @@ func (m *Manager) do(r *request) {
 	q.leading = false
 }
 
-// take makes the next group: all that wait, or one that has to be alone.
+// take makes the next group: those that wait up to one of another class.
 func (q *requests) take() {
-	n := 0
-	for n < len(q.waiting) && q.waiting[n].kind != requestAlone {
+	n, class := 1, q.waiting[0].class()
+	for class != classAlone && n < len(q.waiting) && q.waiting[n].class() == class {
 		n++
 	}
-	n = max(n, 1)
 	q.group = append(q.group[:0], q.waiting[:n]...)
 	rest := copy(q.waiting, q.waiting[n:])
 	clear(q.waiting[rest:])
@@ -140,7 +156,7 @@ func (m *Manager) group(group []*request) {
 	for _, r := range group {
 		m.request(r)
 	}
-	if err := m.keep(); err != nil {
+	if err := m.keep(group[0].kind == requestWithdraw); err != nil {
 		m.undoTo(mark{})
 		for _, r := range group {
 			if r.kind != requestCheck && r.err == nil {
@@ -154,13 +170,13 @@ func (m *Manager) group(group []*request) {
 
 // keep writes the records of the group. The lock is given up meanwhile: what
 // ends by itself must not wait for a disk.
-func (m *Manager) keep() error {
+func (m *Manager) keep(urgent bool) error {
 	b := &m.batch
 	if m.o.Journal == nil || b.records.len() == 0 {
 		return nil
 	}
 	m.mu.Unlock()
-	err := m.o.Journal.Append(b.records.bytes())
+	err := m.o.Journal.Append(b.records.bytes(), urgent)
 	m.mu.Lock()
 	if err != nil {
 		m.stats.NotKept += uint64(len(b.undo))

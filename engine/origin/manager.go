@@ -18,8 +18,9 @@ import (
 // are for any goroutine.
 type Journal interface {
 	// Append writes a record. When it returns nil the record is durable; when
-	// it returns an error the record will not be there after a restart.
-	Append(rec []byte) error
+	// it returns an error the record will not be there after a restart. An
+	// urgent one, a withdrawal, may use room that is kept free for those.
+	Append(rec []byte, urgent bool) error
 	// Replay yields every record that is there, in order; it is called once,
 	// before the first Append. rec is borrowed.
 	Replay(yield func(rec []byte) error) error
