@@ -48,12 +48,19 @@ func (s *shard) rest() (head uint64, ok bool) {
 }
 
 // Passed says whether Next has returned everything up to m.
-func (f *Follower) Passed(m Mark) bool {
-	if f.lost || len(m) != len(f.pos) {
+func (f *Follower) Passed(m Mark) bool { return !f.lost && Mark(f.pos).Passes(m) }
+
+// Mark returns where the follower stands, as a Mark that it has just passed, in dst
+// where it has room.
+func (f *Follower) Mark(dst Mark) Mark { return append(dst[:0], f.pos...) }
+
+// Passes says whether everything up to o is before m.
+func (m Mark) Passes(o Mark) bool {
+	if len(m) != len(o) {
 		return false
 	}
-	for i, p := range m {
-		if f.pos[i] < p {
+	for i := range m {
+		if m[i] < o[i] {
 			return false
 		}
 	}

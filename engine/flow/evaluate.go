@@ -1,0 +1,173 @@
+package flow
+
+import (
+	"net/netip"
+
+	"ribd/shard"
+	"ribd/shard/rib"
+	"ribd/trie"
+	"ribd/wire"
+	"ribd/wire/flowspec"
+)
+
+// subject is a path of a rule that is to be validated.
+type subject struct {
+	family wire.Family
+	nlri   []byte // canonical
+	peer   *rib.PeerInfo
+	attrs  []byte // as they came
+	mode   Validation
+}
+
+// target is what the verdict on a rule depends on: a destination, and the table of
+// the routes to it.
+type target struct {
+	table rib.TableID
+	k     trie.Key
+	n     uint8
+}
+
+// settled returns the verdict of a subject where it does not depend on unicast
+// routes, and else its target. Where there is no table of routes to it, target.n is
+// more than any prefix has.
+func (t *Tables) settled(s *subject) (why rib.FilterReason, done bool, at target) {
+	if s.mode == Off {
+		return rib.FilterNone, true, at
+	}
+	vpn := flowspec.IsVPN(s.family)
+	if vpn && s.peer.Internal {
+		// What another PE says is accepted (RFC 8955 section 8).
+		return rib.FilterNone, true, at
+	}
+	dst, offset, ok := flowspec.Destination(s.family, s.nlri)
+	if !ok || offset != 0 { // RFC 8955 section 6 a, RFC 8956 section 5
+		if s.mode == NoDestination {
+			return rib.FilterNone, true, at
+		}
+		return rib.FilterNoDestination, true, at
+	}
+	path, _ := wire.FindAttr(s.attrs, wire.AttrASPath)
+	if s.peer.Internal && wire.ASPathLen(path) == 0 {
+		// Of our own AS: the path is empty, or of the confederation (RFC 9117
+		// section 4.1, b.2). External peers have an AS to show (section 4.2).
+		return rib.FilterNone, true, at
+	}
+	at.k, at.n = trie.PrefixKey(dst)
+	f, rd := flowspec.Unicast(s.family), flowspec.RD(s.family, s.nlri)
+	if at.table, ok = t.rib.FindTable(f, rd); !ok {
+		return rib.FilterNoUnicast, true, at
+	}
+	return rib.FilterNone, false, at
+}
+
+// evaluate works the verdict on a subject out. Where it is FilterMoreSpecific,
+// witness is one route for which it is. rd is pinned.
+func (t *Tables) evaluate(rd *shard.Reader, s *subject) (why rib.FilterReason, witness changedKey) {
+	t.counts.evaluated.Add(1)
+	why, done, at := t.settled(s)
+	if done {
+		return why, witness
+	}
+	b, ok := t.bestMatch(rd, at)
+	if !ok {
+		return rib.FilterNoUnicast, witness
+	}
+	if !b.speaksFor(s) {
+		return rib.FilterOriginator, witness
+	}
+	if w, ok := t.foreign(rd, at, b.neighbor); ok {
+		return rib.FilterMoreSpecific, w
+	}
+	return rib.FilterNone, witness
+}
+
+// unicast is the best path of a unicast prefix. Recordings and monitors tell of no
+// route that traffic takes, so they do not count.
+type unicast struct {
+	n        uint8
+	peer     *rib.PeerInfo
+	attrs    rib.AttrID // as they came
+	set      []byte
+	neighbor uint32 // first AS, 0: none
+}
+
+// bestOf returns the best path of a match, if it is one of a session or our own.
+func (t *Tables) bestOf(rd *shard.Reader, m shard.Match) (u unicast, ok bool) {
+	p, count, _ := rd.Best(m)
+	if count == 0 {
+		return u, false
+	}
+	// Live paths come before others.
+	if u.peer, ok = t.rib.Peer(p.Peer); !ok || !u.peer.Source.Live() {
+		return u, false
+	}
+	u.n, u.attrs = m.Len, p.Attrs
+	if p.PreAttrs != 0 {
+		u.attrs = p.PreAttrs
+	}
+	_, u.neighbor = t.attrs.OriginNeighbor(u.attrs)
+	return u, true
+}
+
+// bestMatch returns the route that a destination matches best: the longest that
+// covers it.
+func (t *Tables) bestMatch(rd *shard.Reader, at target) (u unicast, ok bool) {
+	for n := at.n; ; {
+		m := rd.Match(at.table, at.k, n)
+		if !m.OK() {
+			return u, false
+		}
+		if u, ok = t.bestOf(rd, m); ok {
+			u.set, _ = t.attrs.Bytes(u.attrs)
+			return u, true
+		}
+		if m.Len == 0 {
+			return u, false
+		}
+		n = m.Len - 1
+	}
+}
+
+// speaksFor says whether the route that a rule's destination matches best is of
+// its originator (RFC 8955 section 6 b; RFC 9117 section 4.1, b.1), and of its
+// first AS where an external peer sent the rule (section 4.2).
+func (u *unicast) speaksFor(s *subject) bool {
+	a, b := originator(s.attrs, s.peer), originator(u.set, u.peer)
+	if !a.IsValid() || a != b {
+		return false
+	}
+	if s.peer.Internal {
+		return true
+	}
+	path, _ := wire.FindAttr(s.attrs, wire.AttrASPath)
+	first, ok := wire.ASPathNeighbor(path)
+	return ok && first == u.neighbor
+}
+
+// originator is the address in ORIGINATOR_ID, and without one that of the peer
+// (RFC 8955 section 6). It is not valid for what is made here.
+func originator(attrs []byte, peer *rib.PeerInfo) netip.Addr {
+	if v, _ := wire.FindAttr(attrs, wire.AttrOriginatorID); len(v) == 4 {
+		return netip.AddrFrom4([4]byte(v))
+	}
+	return peer.Addr.Unmap()
+}
+
+// foreign looks for a route under a destination that is of another neighbouring AS
+// (RFC 8955 section 6 c). What counts is the best path of each prefix: it is the
+// one that the rule would affect. Paths without an AS are of our own.
+func (t *Tables) foreign(rd *shard.Reader, at target, neighbor uint32) (w changedKey, found bool) {
+	rd.Longer(at.table, at.k, at.n, func(m shard.Match) bool {
+		if u, ok := t.bestOf(rd, m); ok && u.neighbor != neighbor {
+			w, found = changedKey{at.table, m.Key, m.Len}, true
+		}
+		return !found
+	})
+	return w, found
+}
+
+// isForeign is foreign for one prefix.
+func (t *Tables) isForeign(rd *shard.Reader, c changedKey, neighbor uint32) bool {
+	u, ok := t.bestOf(rd, rd.Get(c.t, c.k, c.n))
+	return ok && u.neighbor != neighbor
+}
