@@ -9,6 +9,8 @@ import (
 
 	"ribd/engine/adjout"
 	"ribd/engine/config"
+	"ribd/engine/flow"
+	"ribd/engine/origin"
 	"ribd/engine/policy"
 	"ribd/engine/session"
 	"ribd/engine/store"
@@ -24,10 +26,15 @@ type bgp struct {
 	log      *slog.Logger
 	sessions *session.Manager
 	out      *adjout.Manager
-	store    *store.Store  // nil: nothing is kept over a restart
-	facts    sync.Map      // rib.PeerNum -> *policy.PeerFacts, of peers that have routes
-	sources  atomic.Uint64 // counts changes of facts that were there
+	origin   *origin.Manager
+	flow     *flow.Tables
+	store    *store.Store   // nil: nothing is kept over a restart
+	journal  *store.Journal // of what is originated; nil as store is
+	facts    sync.Map       // rib.PeerNum -> *policy.PeerFacts, of peers that have routes
+	sources  atomic.Uint64  // counts changes of facts that were there
+	local    atomic.Uint32  // the rib.PeerNum of what is originated here for all peers
 	own      ownAddrs
+	guarded  guarded
 
 	// change is held while the configuration, or a policy of a session, is being
 	// changed; mu guards what follows and is held for a moment.
@@ -68,6 +75,12 @@ func newBGP(r *shard.RIB, log *slog.Logger, cfg *config.Config, st *store.Store)
 	s.out = adjout.New(adjout.Options{RIB: r, Log: log, Hold: restart > 0})
 	o.Hooks.Behind = s.out.Behind
 	s.sessions = session.New(o)
+	s.flow = flow.New(flow.Options{RIB: r, Log: log, Filter: s.importNow})
+	if err := s.startOrigin(); err != nil {
+		s.flow.Close()
+		s.out.Close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -140,7 +153,7 @@ func (s *bgp) importOf(ses *session.Session) rib.Filter {
 	if old, ok := s.imports[ses.Num]; ok && old.of.equal(&in) {
 		return old.filter
 	}
-	f := s.set.Import(c.Import, *facts, in.checks)
+	f := s.flow.Filter(s.set.Import(c.Import, *facts, in.checks), in.validation)
 	s.imports[ses.Num] = imported{f, in}
 	return f
 }
@@ -198,10 +211,11 @@ func (s *bgp) target(ses *session.Session, c *config.Peer) adjout.Target {
 	cluster := addrID(s.cfg.ClusterID)
 	s.mu.Unlock()
 	t := adjout.Target{
-		Num: ses.Num, Name: ses.Remote.Addr().String(), Internal: ses.Internal,
+		Num: ses.Num, ID: ses.ID, Name: ses.Remote.Addr().String(), Internal: ses.Internal,
 		RRClient: c.RouteReflector, RSClient: c.RouteServer,
 		AS: ses.LocalAS, GlobalAS: global, ReplaceAS: c.LocalAS.ReplaceAS, RemovePrivateAS: c.RemovePrivateAS,
 		RouterID: ses.LocalRouterID, ClusterID: cluster, NextHop: nextHops[c.NextHop],
+		Redirect:        redirects[c.FlowSpecRedirect],
 		ExtendedNextHop: n.ExtendedNextHop, Families: n.Families.Families(), AddPath: map[wire.Family]int{},
 		Send: n.SendOptions(), Interval: c.AdvertisementInterval,
 		Overrun: func() { ses.Close(wire.CodeCease, 8, "") },
@@ -245,7 +259,14 @@ func (s *bgp) shutdown(ctx context.Context) {
 	if !graceful {
 		s.takeBack(ctx)
 	}
+	s.origin.Close() // so that what ends now is not sent
+	if s.journal != nil {
+		if err := s.journal.Close(); err != nil {
+			s.log.Error("the journal of what is originated", "error", err)
+		}
+	}
 	s.sessions.Shutdown(ctx, graceful)
+	s.flow.Close()
 	s.out.Close()
 }
 

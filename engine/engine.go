@@ -83,7 +83,7 @@ type Engine struct {
 // it returns without an error the API answers; see Ready for the loads.
 func Start(o Options) (_ *Engine, err error) {
 	cfg := o.Config
-	if ps := append(cfg.NotYet(), cfg.Missing()...); len(ps) > 0 {
+	if ps := cfg.Missing(); len(ps) > 0 {
 		return nil, ps
 	}
 	e := &Engine{
@@ -127,6 +127,7 @@ func Start(o Options) (_ *Engine, err error) {
 			Allow: cfg.HTTP.Allow, Tokens: tokens, TLS: tlsConfig,
 			Loads: loads{e.ctx, e.loader, o.Strict}, Drop: e.drop, Ready: e.Ready,
 			Peers: e.bgp, AdjOut: e.bgp.adjOut, Reload: e.Reload, ConfigDiff: e.configDiff,
+			Announcing: api.Announcing{Origin: e.bgp.origin, Told: e.bgp.told, Preview: e.bgp.preview},
 		})
 	}
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"ribd/engine/config"
+	"ribd/engine/flow"
 	"ribd/engine/policy"
 	"ribd/engine/session"
 )
@@ -18,6 +19,8 @@ type importInput struct {
 	sets   map[string][]config.PrefixRange
 	facts  policy.PeerFacts
 	checks policy.Checks
+
+	validation flow.Validation
 }
 
 func (i *importInput) equal(o *importInput) bool { return reflect.DeepEqual(i, o) }
@@ -28,7 +31,7 @@ func (s *bgp) importInput(ses *session.Session, c *config.Peer, facts *policy.Pe
 	if !slices.Contains(own, ses.LocalAS) {
 		own = append(own, ses.LocalAS)
 	}
-	in := importInput{name: c.Import, facts: *facts}
+	in := importInput{name: c.Import, facts: *facts, validation: validations[c.FlowSpec]}
 	in.checks = policy.Checks{
 		LocalAS: own, AllowOwnAS: c.AllowOwnAS, RouterID: ses.LocalRouterID, ClusterID: ses.LocalRouterID,
 		EnforceFirstAS: c.EnforceFirstAS, RejectASSets: c.RejectASSets,

@@ -77,7 +77,7 @@ func (e *Engine) reread() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ps := append(next.NotYet(), next.Missing()...); len(ps) > 0 {
+	if ps := next.Missing(); len(ps) > 0 {
 		return nil, ps
 	}
 	if ps := Check(next); len(ps) > 0 {
@@ -160,6 +160,8 @@ func (s *bgp) apply(next *config.Config, added []addedPeer) error {
 	s.file, s.added = next, added
 	s.mu.Unlock()
 	s.rejudge()
+	s.guarded.forget()
+	s.origin.SetGuards(guardsOf(whole))
 	return nil
 }
 
@@ -281,7 +283,7 @@ func (s *bgp) effect(c *apiv1.ConfigChange, plan session.Changes, next *config.C
 		concerns = func(p *config.Peer) bool { return p.Import == name || p.Export == name }
 	case "prefix_sets":
 		c.Change = presence(s.file.PrefixSets, next.PrefixSets, name)
-	case "bgp", "shutdown":
+	case "bgp", "shutdown", "guards", "blackhole":
 	case "log":
 		for _, k := range c.Keys {
 			if k.Key != "level" {

@@ -124,11 +124,9 @@ func (c *checkCommand) Run(e *env) error {
 	if ps := engine.Check(cfg); len(ps) > 0 {
 		return ps
 	}
-	for _, ps := range []config.Problems{cfg.Missing(), cfg.NotYet()} {
-		for _, p := range ps {
-			p.Text = "warning: " + p.Text
-			fmt.Fprintln(e.errs, p)
-		}
+	for _, p := range cfg.Missing() {
+		p.Text = "warning: " + p.Text
+		fmt.Fprintln(e.errs, p)
 	}
 	_, err = fmt.Fprintf(e.out, "%s: good\n", c.File)
 	return err

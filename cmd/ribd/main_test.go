@@ -236,8 +236,7 @@ func TestCheckNamesFileLineAndColumn(t *testing.T) {
 	}
 	good := write("good.yaml", "load: [{file: gone.mrt}]\nguards: {max_ttl: 1h}\n")
 	code, out, errs = command(t, "check", good)
-	want = good + ":1:15: warning: load[0].file: no file " + filepath.Join(dir, "gone.mrt") + "\n" +
-		good + ":2:1: warning: guards is checked but not carried out by this build: it has no originated routes and rules\n"
+	want = good + ":1:15: warning: load[0].file: no file " + filepath.Join(dir, "gone.mrt") + "\n"
 	if code != 0 || out != good+": good\n" || errs != want {
 		t.Errorf("exit code %d\ngot  %s%s\nwant %s", code, out, errs, want)
 	}
@@ -245,7 +244,7 @@ func TestCheckNamesFileLineAndColumn(t *testing.T) {
 		t.Errorf("a missing file: %d %s", code, errs)
 	}
 	code, _, errs = command(t, "serve", "--config", good, "--http", "127.0.0.1:0")
-	if code != 1 || !strings.Contains(errs, good+":2:1: guards is checked but not carried out") {
+	if code != 1 || !strings.Contains(errs, good+":1:15: load[0].file: no file") {
 		t.Errorf("serve: %d %s", code, errs)
 	}
 }

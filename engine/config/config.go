@@ -40,16 +40,8 @@ type Config struct {
 	Guards       Guards
 	Blackhole    Blackhole
 
-	set    []setKey  // what the file sets, in its order
 	named  []fileRef // files that the file names
 	values []value   // all that the file says, key by key
-}
-
-// setKey is a key of the first level, or one of a peer that only later builds
-// carry out, that the file sets, with its position.
-type setKey struct {
-	key       string
-	line, col int
 }
 
 // fileRef is a file that a key names.
@@ -147,6 +139,7 @@ type PeerSettings struct {
 	RouteReflector        bool // route_reflector_client
 	RejectASSets          bool // RFC 9774
 	FlowSpec              FlowSpecValidation
+	FlowSpecRedirect      FlowSpecRedirect
 	Import, Export        string // a policy's name, accept-all, reject-all, or "" for the default of RFC 8212
 }
 
@@ -254,9 +247,9 @@ type Guards struct {
 	Protected          []netip.Prefix
 	MinLength4         uint8
 	MinLength6         uint8
-	MaxRules           int // 0 is no bound
-	MaxRulesPerPeer    int // 0 is no bound
-	MaxTTL, DefaultTTL time.Duration
+	MaxRules           int           // 0 is no bound
+	MaxRulesPerPeer    int           // 0 is no bound
+	MaxTTL, DefaultTTL time.Duration // 0 is no bound, and no end
 }
 
 // Blackhole is how blackhole routes are made (RFC 7999).

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -99,25 +99,20 @@ func TestExampleIsTheContract(t *testing.T) {
 	}
 }
 
-func TestKeysThatThisBuildDoesNotCarryOutAreNamed(t *testing.T) {
-	var got []string
-	for _, p := range example(t).NotYet() {
-		key, _, _ := strings.Cut(p.Text, " ")
-		got = append(got, key)
-		if p.Line == 0 || (p.Col == 1) == (key == "flowspec_validation") || !strings.HasSuffix(p.File, "config-example.yaml") {
-			t.Errorf("%s: no position: %+v", key, p)
-		}
-	}
-	want := []string{"flowspec_validation", "guards", "blackhole"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	c, err := Parse("x.yaml", []byte("as: 64512\nshards: 2\npeers: []\nguards:\nblackhole: {}\nhttp: {listen: [\":0\"]}\n"))
+func TestGuardsAndFlowSpecOfAFile(t *testing.T) {
+	c, err := Parse("x.yaml", []byte("as: 64512\nguards: {max_ttl: 0s, default_ttl: 0s, max_rules: {total: 7}}\n"+
+		"peers:\n  - {address: 192.0.2.1, as: 65001, flowspec_validation: no-destination, flowspec_redirect: next-hop}\n  - {address: 192.0.2.2, as: 65001}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ps := c.NotYet(); len(ps) > 0 {
-		t.Errorf("keys with nothing in them are refused: %v", ps)
+	if g, want := c.Guards, (Guards{MinLength4: 24, MinLength6: 48, MaxRules: 7}); !reflect.DeepEqual(g, want) {
+		t.Errorf("guards: got %+v, want %+v", g, want)
+	}
+	if p := c.Peers[0]; p.FlowSpec != FlowSpecNoDestination || p.FlowSpecRedirect != FlowSpecRedirectNextHop {
+		t.Errorf("got %v %v", p.FlowSpec, p.FlowSpecRedirect)
+	}
+	if p := c.Peers[1]; p.FlowSpec != FlowSpecStrict || p.FlowSpecRedirect != FlowSpecRedirectCommunity {
+		t.Errorf("defaults: got %v %v", p.FlowSpec, p.FlowSpecRedirect)
 	}
 }
 

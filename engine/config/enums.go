@@ -123,6 +123,23 @@ var flowSpecValidations = names{"strict", "no-destination", "off"}
 // String returns the way as the file writes it.
 func (v FlowSpecValidation) String() string { return flowSpecValidations.of(int(v)) }
 
+// FlowSpecRedirect is the form in which a peer is sent a redirect to an IP
+// address of a rule that is originated here.
+type FlowSpecRedirect uint8
+
+// The forms: an extended community that holds the address
+// (draft-ietf-idr-flowspec-redirect-ip), or the route's next hop with a
+// community that says so (draft-simpson-idr-flowspec-redirect).
+const (
+	FlowSpecRedirectCommunity FlowSpecRedirect = iota
+	FlowSpecRedirectNextHop
+)
+
+var flowSpecRedirects = names{"community", "next-hop"}
+
+// String returns the form as the file writes it.
+func (r FlowSpecRedirect) String() string { return flowSpecRedirects.of(int(r)) }
+
 // Verdict is how a term ends.
 type Verdict uint8
 

@@ -31,17 +31,3 @@ func (c *Config) Missing() Problems {
 	ps.sort()
 	return ps
 }
-
-// NotYet lists the keys that the file sets and that this build checks but does
-// not carry out.
-func (c *Config) NotYet() Problems {
-	var ps Problems
-	for _, k := range c.set {
-		if what, ok := later[k.key]; ok {
-			ps = append(ps, Problem{c.File, k.line, k.col,
-				fmt.Sprintf("%s is checked but not carried out by this build: it has no %s", k.key, what)})
-		}
-	}
-	ps.sort()
-	return ps
-}

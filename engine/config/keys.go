@@ -18,7 +18,7 @@ var settingKeys = []string{
 	"advertisement_interval", "families", "add_path",
 	"extended_messages", "extended_next_hop", "graceful_restart", "local_role", "role_strict", "md5_file",
 	"ttl_security", "multihop", "max_prefixes", "enforce_first_as", "allow_own_as", "remove_private_as", "next_hop",
-	"route_server_client", "route_reflector_client", "reject_as_sets", "flowspec_validation", "import", "export",
+	"route_server_client", "route_reflector_client", "reject_as_sets", "flowspec_validation", "flowspec_redirect", "import", "export",
 }
 
 // sections holds the keys of every mapping, by a short name.
@@ -66,11 +66,4 @@ func homes(key string) []string {
 	}
 	slices.Sort(in)
 	return in
-}
-
-// later names what brings the keys that this build only checks.
-var later = map[string]string{
-	"flowspec_validation": "validation of Flow Spec rules",
-	"guards":              "originated routes and rules",
-	"blackhole":           "originated routes and rules",
 }

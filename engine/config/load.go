@@ -76,12 +76,6 @@ func (d *decoder) top(n ast.Node) {
 	if !ok {
 		return
 	}
-	for _, k := range t.order {
-		if t.has(k) && !isEmpty(d.resolve(t.keys[k].value)) {
-			line, col := position(t.keys[k].key)
-			d.cfg.set = append(d.cfg.set, setKey{k, line, col})
-		}
-	}
 	c := d.cfg
 	if n, path, ok := t.at("as"); ok {
 		c.AS, _ = d.asNumber(n, path)
@@ -119,17 +113,6 @@ func (d *decoder) top(n ast.Node) {
 	d.peers(t)
 	d.guards(t)
 	d.blackhole(t)
-}
-
-// isEmpty tells whether a value is a list or mapping with nothing in it.
-func isEmpty(n ast.Node) bool {
-	switch v := n.(type) {
-	case *ast.MappingNode:
-		return len(v.Values) == 0
-	case *ast.SequenceNode:
-		return len(v.Values) == 0
-	}
-	return false
 }
 
 func (d *decoder) log(t table) {

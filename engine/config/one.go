@@ -15,7 +15,7 @@ import (
 // relative to c's file. The error is Problems whose file is name.
 func (c *Config) ParsePeer(name string, src []byte) (Peer, error) {
 	sub := *c
-	sub.Peers, sub.set, sub.named, sub.values = nil, nil, nil, nil
+	sub.Peers, sub.named, sub.values = nil, nil, nil
 	d := &decoder{file: name, dir: filepath.Dir(c.File), cfg: &sub, anchors: map[string]ast.Node{}}
 	tree, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -46,7 +46,7 @@ func (c *Config) ParsePeer(name string, src []byte) (Peer, error) {
 		d.errorf(body, "no peer can be added: the configuration has no as, this router's own AS number")
 	}
 	if len(d.problems) == 0 {
-		d.problems = append(d.problems, append(sub.NotYet(), sub.Missing()...)...)
+		d.problems = append(d.problems, sub.Missing()...)
 	}
 	if len(d.problems) > 0 {
 		d.problems.sort()

@@ -179,10 +179,8 @@ func (d *decoder) settings(t table, s *PeerSettings) {
 	t.boolean("route_server_client", &s.RouteServer)
 	t.boolean("route_reflector_client", &s.RouteReflector)
 	t.boolean("reject_as_sets", &s.RejectASSets)
-	if enum(t, "flowspec_validation", flowSpecValidations, &s.FlowSpec) && s.FlowSpec != FlowSpecOff {
-		line, col := position(t.keys["flowspec_validation"].key)
-		d.cfg.set = append(d.cfg.set, setKey{"flowspec_validation", line, col})
-	}
+	enum(t, "flowspec_validation", flowSpecValidations, &s.FlowSpec)
+	enum(t, "flowspec_redirect", flowSpecRedirects, &s.FlowSpecRedirect)
 	d.policyName(t, "import", &s.Import)
 	d.policyName(t, "export", &s.Export)
 }

@@ -223,12 +223,15 @@ func (d *decoder) guards(top table) {
 			number(t, "per_peer", 0, 1<<20, &g.MaxRulesPerPeer)
 		}
 	}
-	t.duration("max_ttl", time.Second, 365*24*time.Hour, time.Second, &g.MaxTTL)
-	t.duration("default_ttl", time.Second, 365*24*time.Hour, time.Second, &g.DefaultTTL)
-	if g.DefaultTTL > g.MaxTTL {
-		if t.has("default_ttl") {
+	t.duration("max_ttl", 0, 365*24*time.Hour, time.Second, &g.MaxTTL)
+	t.duration("default_ttl", 0, 365*24*time.Hour, time.Second, &g.DefaultTTL)
+	if g.MaxTTL > 0 && (g.DefaultTTL == 0 || g.DefaultTTL > g.MaxTTL) {
+		switch {
+		case g.DefaultTTL == 0:
+			d.errorf(t.keys["default_ttl"].value, "guards.default_ttl: 0 is no end at all, and max_ttl is %s: give both as 0", short(g.MaxTTL))
+		case t.has("default_ttl"):
 			d.errorf(t.keys["default_ttl"].value, "guards.default_ttl: %s is longer than max_ttl, %s", short(g.DefaultTTL), short(g.MaxTTL))
-		} else {
+		default:
 			g.DefaultTTL = g.MaxTTL
 		}
 	}

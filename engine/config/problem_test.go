@@ -66,6 +66,8 @@ func TestProblemsNamePlaceAndRemedy(t *testing.T) {
 		{"pattern added", "policies: {a: [{then: {add_communities: [\"65001:*\"]}}]}\n", `1:42: policies.a[0].then.add_communities[0]: 65001:* names many communities: * is for removing`},
 		{"community", "blackhole: {communities: [blckhole]}\n", `1:27: blackhole.communities[0]: "blckhole" is not a community such as 65001:100 or no-export`},
 		{"prefix range", "prefix_sets: {a: [\"10.0.0.0/8{4,32}\"]}\n", `1:19: prefix_sets.a[0]: 10.0.0.0/8{4,32}: lengths go from 8 to 32, the lesser first`},
+		{"guard's endless ttl", "guards: {default_ttl: 0s}\n", `1:23: guards.default_ttl: 0 is no end at all, and max_ttl is 24h: give both as 0`},
+		{"redirect", "peer_defaults: {flowspec_redirect: nexthop}\n", `1:36: peer_defaults.flowspec_redirect: "nexthop" is not community or next-hop: did you mean "next-hop"?`},
 		{"guard's ttl", "guards: {max_ttl: 1h, default_ttl: 2h}\n", `1:36: guards.default_ttl: 2h is longer than max_ttl, 1h`},
 		{"next hop's family", "blackhole: {next_hop: {ipv4: \"100::1\"}}\n", `1:30: blackhole.next_hop.ipv4: 100::1 is not an IPv4 address`},
 		{"alias", "log: *l\n", `1:6: no anchor &l in this file`},

@@ -52,6 +52,7 @@ var settings = []setting{
 	{"route_reflector_client", false, func(p *config.Peer) any { return p.RouteReflector }},
 	{"reject_as_sets", true, func(p *config.Peer) any { return p.RejectASSets }},
 	{"flowspec_validation", true, func(p *config.Peer) any { return p.FlowSpec }},
+	{"flowspec_redirect", false, func(p *config.Peer) any { return p.FlowSpecRedirect }},
 	{"import", true, func(p *config.Peer) any { return p.Import }},
 	{"export", true, func(p *config.Peer) any { return p.Export }},
 }
