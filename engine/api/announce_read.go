@@ -130,7 +130,7 @@ func inputOf(name []byte) input {
 	case "withdraw":
 		return inWithdraw
 	case "peer", "peer_id", "peer_asn", "source", "best", "best_reason", "rank", "origin_asn", "neighbor_asn", "attrs_id",
-		"received_at", "stale", "filtered", "filter_reason", "rpki", "nlri_text", "created_at", "advertised":
+		"received_at", "stale", "filtered", "filter_reason", "rpki", "nlri_text", "created_at", "held", "advertised":
 		return inIgnored
 	}
 	return inUnknown

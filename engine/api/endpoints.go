@@ -39,8 +39,6 @@ func laterOn(verb string, role Role, what string) method {
 func (s *Server) routes() map[string]*endpoint {
 	const (
 		post, del, patch = fasthttp.MethodPost, fasthttp.MethodDelete, fasthttp.MethodPatch
-		announce         = "announcing"
-		flow             = "Flow Spec"
 		mitigations      = "the mitigation API"
 	)
 	m := map[string]*endpoint{}
@@ -71,11 +69,11 @@ func (s *Server) routes() map[string]*endpoint {
 	add("/api/v1/loads/{id}", get(0, (*call).loadOne))
 	add("/api/v1/stats", get(0, (*call).stats))
 
-	add("/api/v1/paths", laterOn(fasthttp.MethodGet, RoleNone, announce), laterOn(post, RoleAnnounce, announce), laterOn(del, RoleAnnounce, announce))
-	add("/api/v1/updates", laterOn(post, RoleAnnounce, announce))
-	add("/api/v1/flowspec", laterOn(fasthttp.MethodGet, RoleNone, flow), laterOn(post, RoleAnnounce, flow))
-	add("/api/v1/flowspec/{id}", laterOn(fasthttp.MethodGet, RoleNone, flow), laterOn(del, RoleAnnounce, flow))
-	add("/api/v1/flowspec/match", laterOn(post, RoleNone, flow))
+	add("/api/v1/paths", get(paramsPaths, (*call).pathList), method{post, 0, RoleAnnounce, (*call).pathAnnounce}, method{del, 0, RoleAnnounce, (*call).pathWithdraw})
+	add("/api/v1/updates", method{post, params(pPeer), RoleNone, (*call).updates})
+	add("/api/v1/flowspec", get(paramsFlow, (*call).flowList), method{post, 0, RoleAnnounce, (*call).flowAnnounce})
+	add("/api/v1/flowspec/{id}", get(0, (*call).flowOne), method{del, 0, RoleAnnounce, (*call).flowDrop})
+	add("/api/v1/flowspec/match", method{post, params(pRD), RoleNone, (*call).flowMatch})
 	add("/api/v1/mitigations", laterOn(fasthttp.MethodGet, RoleNone, mitigations), laterOn(post, RoleAnnounce, mitigations))
 	add("/api/v1/mitigations/audit", laterOn(fasthttp.MethodGet, RoleNone, mitigations))
 	add("/api/v1/mitigations/{id}", laterOn(fasthttp.MethodGet, RoleNone, mitigations), laterOn(patch, RoleAnnounce, mitigations), laterOn(del, RoleAnnounce, mitigations))

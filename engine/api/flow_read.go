@@ -366,6 +366,7 @@ func (x *ruleReader) place(r *pathReader) *problem {
 	r.in.family, r.in.nlri = x.rule.Family, r.mem[at:len(r.mem):len(r.mem)]
 	r.given |= inputs(inFamily, inNLRI)
 	r.given &^= inputs(inRD) // it is in the NLRI
+	r.in.rd = 0
 	return nil
 }
 
@@ -491,6 +492,7 @@ func (x *ruleReader) checkRD(r *pathReader, nlri []byte) *problem {
 	}
 	if flowspec.IsVPN(r.in.family) {
 		r.given &^= inputs(inRD)
+		r.in.rd = 0
 	}
 	return nil
 }

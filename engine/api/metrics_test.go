@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"ribd/engine/flow"
 	"ribd/engine/metrics"
+	"ribd/wire"
 )
 
 func TestMetricsAreTheDocumentedOnes(t *testing.T) {
@@ -23,6 +25,7 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	s.metrics.Register(func(w *metrics.Writer) { // what engine has
 		(&metrics.UpdateGroups{}).Write(w)
 		(&metrics.PolicyFailures{Policy: "p", Term: 1}).Write(w)
+		collectFlow(w, flow.Stats{Families: []flow.FamilyStats{{Family: wire.IPv4FlowSpec}}})
 	})
 	s.do("GET", "/api/v1/lookup/10.1.2.3", "")
 	_, body, _ := s.do("GET", "/metrics", "")

@@ -6,12 +6,21 @@ import (
 	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
 
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // nlriText tells what an NLRI of a family without prefixes says, or "" where it
-// can't be decoded. GoBGP's packet library knows most families; it is asked for
-// display alone, and a panic of it is an NLRI that it can't decode.
+// can't be decoded. Of Flow Spec it is the rule's text; GoBGP's packet library
+// knows most other families: it is asked for display alone, and a panic of it is
+// an NLRI that it can't decode.
 func nlriText(f wire.Family, nlri []byte) (text string) {
+	if flowspec.Is(f) {
+		b, err := flowspec.Canonical(nil, f, nlri)
+		if err != nil {
+			return ""
+		}
+		return string(flowspec.NLRIText(nil, f, b))
+	}
 	defer func() {
 		if recover() != nil {
 			text = ""

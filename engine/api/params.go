@@ -44,6 +44,8 @@ const (
 	pCollector
 	pMessage
 	pFilterReason
+	pDestination
+	pValid
 	numParams
 )
 
@@ -52,7 +54,7 @@ var paramNames = [numParams]string{
 	"community", "large_community", "ext_community", "next_hop", "originator_id", "rpki", "best", "stale", "filtered",
 	"min_length", "max_length", "received_after", "received_before", "policy", "fields", "at", "prefix", "match", "limit",
 	"cursor", "table", "collector", "message",
-	"filter_reason",
+	"filter_reason", "destination", "valid",
 }
 
 func (p param) String() string { return paramNames[p] }
@@ -83,6 +85,8 @@ const (
 	paramsCount  = paramsTable | paramsFilter | 1<<pPrefix | 1<<pMatch | 1<<pTable | 1<<pAt
 	paramsRoutes = paramsCount | 1<<pFields | 1<<pLimit | 1<<pCursor
 	paramsPage   = paramSet(1<<pLimit | 1<<pCursor)
+	paramsFlow   = paramsTable | paramsPage | 1<<pPeer | 1<<pDestination | 1<<pSource | 1<<pValid | 1<<pFiltered
+	paramsPaths  = paramsTable | paramsPage | 1<<pPrefix
 )
 
 // names lists a set for an error, in the order of the table above.

@@ -100,8 +100,8 @@ func (s *Server) listPeers(match peerMatch) []peerEntry {
 		}
 	}
 	for _, st := range s.rib.Peers() {
-		if match != nil && !match(st.Info.ID, st.Info.Addr) {
-			continue
+		if st.Info.Source == rib.SourceLocal || match != nil && !match(st.Info.ID, st.Info.Addr) {
+			continue // what is originated here has no peer
 		}
 		i, live := byID[st.Info.ID]
 		if !live {

@@ -19,6 +19,8 @@ type problem struct {
 	retry  int      // Retry-After in seconds; 0: no such header
 	allow  string   // Allow of a 405
 	ids    []string // peers that share an address
+	guard  string   // that refuses a route or rule
+	index  *int     // of the item of a list that is at fault
 	// problems is what is wrong with a configuration.
 	problems []apiv1.ConfigProblem
 }
@@ -80,6 +82,14 @@ func (p *problem) appendJSON(dst []byte) []byte {
 	if p.param != "" {
 		dst = append(dst, `,"param":`...)
 		dst = appendString(dst, p.param)
+	}
+	if p.guard != "" {
+		dst = append(dst, `,"guard":`...)
+		dst = appendString(dst, p.guard)
+	}
+	if p.index != nil {
+		dst = append(dst, `,"index":`...)
+		dst = appendUint(dst, *p.index)
 	}
 	if p.ids != nil {
 		dst = append(dst, `,"ids":[`...)

@@ -148,8 +148,13 @@ func (r *renderer) labels(dst []byte, id uint32) []byte {
 	if id == 0 {
 		return append(dst, "null"...)
 	}
-	b, ok := r.s.rib.Labels(id)
-	if !ok {
+	b, _ := r.s.rib.Labels(id)
+	return appendLabels(dst, b)
+}
+
+// appendLabels appends the labels of a stack, null where there is none.
+func appendLabels(dst, b []byte) []byte {
+	if len(b) == 0 {
 		return append(dst, "null"...)
 	}
 	dst = append(dst, '[')

@@ -20,6 +20,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"ribd/engine/api/apiv1"
+	"ribd/engine/flow"
 	"ribd/engine/metrics"
 	"ribd/shard"
 	"ribd/shard/rib"
@@ -64,6 +65,11 @@ type Options struct {
 	// AdjOut is what a peer is sent now, by its id; nil, or an answer of nil: it is
 	// sent nothing.
 	AdjOut func(peerID string) AdjOut
+	// Announcing is of what is originated here; without Origin, announcing and what
+	// it has announced answer 501.
+	Announcing
+	// Flow is the Flow Spec rules in order; nil: what asks for them answers 501.
+	Flow *flow.Tables
 	// Reload carries out the configuration file as it is now, ConfigDiff tells what
 	// that would change; nil: 501.
 	Reload     func(context.Context) (apiv1.Reload, error)
@@ -127,6 +133,7 @@ type Server struct {
 	peers    peerCache
 	calls    sync.Pool
 	streams  atomic.Int64
+	onces    sync.Map // Idempotency-Keys of requests that are being carried out
 	stopping atomic.Bool
 
 	mu        sync.Mutex
@@ -304,8 +311,9 @@ type call struct {
 	text    []byte // arg, where it had escapes
 	now     uint32 // of the request, in seconds since 1970
 	packed  packedBatch
-	holds   bool // a stream goes on after the handler
-	counted bool // in s.streams
+	flow    *flowMatcher // nil: it has matched no packet yet
+	holds   bool         // a stream goes on after the handler
+	counted bool         // in s.streams
 }
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {

@@ -2,12 +2,16 @@ package api
 
 import (
 	_ "embed"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"ribd/engine/api/apiv1"
 	"ribd/engine/metrics"
+	"ribd/engine/origin"
+	"ribd/shard"
 )
 
 //go:embed openapi.yaml
@@ -66,7 +70,7 @@ func (c *call) stats() *problem {
 	if _, p := c.accept(typeJSON); p != nil {
 		return p
 	}
-	st := c.s.rib.Stats()
+	st := c.s.ribStats()
 	ready, _ := c.s.isReady()
 	out := apiv1.Stats{
 		Version: c.s.opts.Version, StartedAt: c.s.opts.Started.UTC().Truncate(1000), UptimeSeconds: time.Since(c.s.opts.Started).Seconds(),
@@ -101,6 +105,16 @@ func (c *call) stats() *problem {
 	return c.marshal(200, &out)
 }
 
+// ribStats are the figures of the RIB, without the sources of what is originated
+// here, which are no peers.
+func (s *Server) ribStats() shard.Stats {
+	st := s.rib.Stats()
+	if s.opts.Origin != nil {
+		st.Peers -= s.opts.Origin.Stats().Sources
+	}
+	return st
+}
+
 // scrape is /metrics.
 func (c *call) scrape() *problem {
 	if p := c.stream(); p != nil {
@@ -124,13 +138,34 @@ func (s *Server) collect(w *metrics.Writer) {
 	w.Gauge("ribd_http_connections", uint64(s.http.GetOpenConnectionsCount()))
 	w.Gauge("ribd_http_streams", uint64(max(0, s.streams.Load())))
 	w.Gauge("ribd_render_cache_bytes", uint64(max(0, s.attrs.size.Load())))
-	metrics.RIB(w, s.rib.Stats())
+	metrics.RIB(w, s.ribStats())
+	if s.opts.Origin != nil {
+		collectOrigin(w, s.opts.Origin.Stats())
+	}
 	if s.opts.Peers != nil {
 		collectPeers(w, s.listPeers(nil))
+	}
+	if s.opts.Flow != nil {
+		collectFlow(w, s.opts.Flow.Stats())
 	}
 	if s.opts.Loads != nil {
 		collectLoads(w, s.opts.Loads.List())
 	}
+}
+
+// collectOrigin writes what is originated here.
+func collectOrigin(w *metrics.Writer, st origin.Stats) {
+	families := slices.Sorted(maps.Keys(st.Routes))
+	for _, f := range families {
+		w.Gauge("ribd_originated_routes", uint64(st.Routes[f]), "family", f.String())
+	}
+	w.Gauge("ribd_originated_guarded", uint64(st.Guarded))
+	w.Gauge("ribd_originated_held", uint64(st.Held))
+	w.Counter("ribd_originated_expired_total", st.Expired)
+	for _, g := range slices.Sorted(maps.Keys(st.Refused)) {
+		w.Counter("ribd_guard_refusals_total", st.Refused[g], "guard", string(g))
+	}
+	w.Counter("ribd_originated_not_kept_total", st.NotKept)
 }
 
 // collectLoads writes the sums over all loads and their states.

@@ -70,6 +70,10 @@ type Set struct {
 
 	Reloads [reloads]*vm.Counter // reloads of the configuration
 
+	Announced [2]*vm.Counter // paths and rules that requests announced, and withdrew
+
+	FlowMatches [Filtered]*vm.Counter // packets that Flow Spec rules were matched against, by how they came
+
 	set *vm.Set
 
 	mu        sync.Mutex
@@ -85,6 +89,12 @@ func New() *Set {
 	}
 	for r := range reloads {
 		s.Reloads[r] = s.set.NewCounter(fmt.Sprintf(`ribd_reloads_total{result=%q}`, r))
+	}
+	for k := range Filtered {
+		s.FlowMatches[k] = s.set.NewCounter(fmt.Sprintf(`ribd_flowspec_matches_total{kind=%q}`, k))
+	}
+	for i, change := range []string{"announce", "withdraw"} {
+		s.Announced[i] = s.set.NewCounter(fmt.Sprintf(`ribd_announced_total{change=%q}`, change))
 	}
 	s.Rows = s.set.NewCounter("ribd_route_rows_total")
 	s.BodyIn = s.set.NewCounter("ribd_http_body_bytes_total")

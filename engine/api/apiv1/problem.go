@@ -11,6 +11,10 @@ type Problem struct {
 	Detail string   `json:"detail"`
 	Param  string   `json:"param,omitempty"`
 	IDs    []string `json:"ids,omitempty"` // 409: the peers that share an address
+	// Guard is the guard that refuses a route or rule, Index the item of a list
+	// that is at fault (from 0); nothing of the list was carried out.
+	Guard string `json:"guard,omitempty"`
+	Index *int   `json:"index,omitempty"`
 	// Problems is what is wrong with a configuration (422).
 	Problems []ConfigProblem `json:"problems,omitempty"`
 }

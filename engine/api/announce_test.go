@@ -1,0 +1,730 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
+
+	"ribd/engine/api/apiv1"
+	"ribd/engine/origin"
+	"ribd/shard/rib"
+	"ribd/wire"
+)
+
+// fakeTold says of every route that two sessions have it and one is down; the
+// route of 198.51.100.0/24 is refused by one of them.
+type fakeTold struct {
+	mu    sync.Mutex
+	calls int
+	block chan struct{} // not nil: every call waits for it
+}
+
+const (
+	idOfNine = "8f00c2d1e4b7a650" // 192.0.2.9 in testdata/peers.json
+	idOfDown = "0d4aa1937be2c8f6"
+)
+
+func (f *fakeTold) told(_ context.Context, routes []origin.Route, results []origin.Result, each func(int, []PeerAnswer)) {
+	f.mu.Lock()
+	f.calls++
+	f.mu.Unlock()
+	if f.block != nil {
+		<-f.block
+	}
+	for i := range results {
+		if results[i].Err != nil {
+			continue
+		}
+		peers := []PeerAnswer{
+			{Peer: "192.0.2.1", PeerID: transitA, State: PeerSent},
+			{Peer: "192.0.2.9", PeerID: idOfNine, State: PeerSent, PathID: 7, HasPathID: true},
+			{Peer: "198.51.100.7", PeerID: idOfDown, State: PeerDown, Reason: "idle"},
+		}
+		if routes[i].Prefix == netip.MustParsePrefix("198.51.100.0/24") {
+			peers[0].State, peers[0].Reason = PeerRefused, "policy"
+		}
+		each(i, peers)
+	}
+}
+
+// plainPreview encodes routes as they are; it stands for adjout, which has tests
+// of its own.
+func plainPreview(_ string, routes []PreviewRoute) (messages []byte, refused []PreviewRefusal, err error) {
+	e := wire.NewEncoder(wire.SendOptions{AS4: true})
+	for i, r := range routes {
+		if r.Prefix == netip.MustParsePrefix("198.51.100.0/24") {
+			refused = append(refused, PreviewRefusal{i, "policy"})
+			continue
+		}
+		if r.Withdraw {
+			e.Withdraw(r.Family)
+		} else if err := e.Announce(r.Family, r.Attrs); err != nil {
+			return nil, nil, err
+		}
+		a := r.Prefix.Addr().As16()
+		switch {
+		case r.Family == wire.IPv4Unicast:
+			e.Route4(uint32(a[12])<<24|uint32(a[13])<<16|uint32(a[14])<<8|uint32(a[15]), uint8(r.Prefix.Bits()), 0)
+		case !r.Prefix.IsValid():
+			e.RouteRaw([]byte(r.NLRI), 0)
+		default:
+			return nil, nil, fmt.Errorf("the family %s is not in this test", r.Family)
+		}
+	}
+	return e.Flush(), refused, nil
+}
+
+// announcing is the small table with sessions, and something to originate with.
+func announcing(t testing.TB, change ...func(*origin.Options)) (*table, *Server, *fakeTold) {
+	t.Helper()
+	b, s, _ := withSessions(t)
+	o := origin.Options{RIB: b.r, AS: 64512, Guards: origin.Guards{
+		Protected: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, MinLength4: 24, MaxTTL: 24 * time.Hour, DefaultTTL: time.Hour,
+	}}
+	for _, c := range change {
+		c(&o)
+	}
+	m, err := origin.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	f := &fakeTold{}
+	s.opts.Announcing = Announcing{Origin: m, Told: f.told, Preview: plainPreview}
+	return b, s, f
+}
+
+const js = "application/json"
+
+// post sends a body that has to be answered with a status.
+func (s *Server) post(t testing.TB, status int, method, uri, contentType, content string, out any, headers ...string) string {
+	t.Helper()
+	code, answer, _ := s.do(method, uri, content, append([]string{"Content-Type", contentType}, headers...)...)
+	if code != status {
+		t.Fatalf("%s %s %s: got %d, want %d: %s", method, uri, shown(content), code, status, answer)
+	}
+	if out != nil {
+		strict(t, uri, answer, out)
+	}
+	return answer
+}
+
+func originated(t testing.TB, s *Server, uri string) (list []string) {
+	t.Helper()
+	var page apiv1.OriginatedPaths
+	s.get(t, 200, uri, &page)
+	for _, p := range page.Paths {
+		text := p.Family + " "
+		if p.RD != nil {
+			text += *p.RD + " "
+		}
+		if p.Prefix != nil {
+			text += *p.Prefix
+		} else {
+			text += *p.NLRI
+		}
+		if p.PathID != nil {
+			text += fmt.Sprintf(" #%d", *p.PathID)
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+func TestAPathIsAnnouncedListedAndWithdrawn(t *testing.T) {
+	b, s, _ := announcing(t)
+	var a apiv1.PathAnnounced
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.0.0/16","next_hop":"192.0.2.66","communities":["no-export"],"med":7}`, &a)
+	if a.Prefix == nil || *a.Prefix != "10.9.0.0/16" || a.PathID != nil || a.AttrsID == 0 || a.ExpiresAt != nil || len(a.Peers) != 3 {
+		t.Errorf("%+v", a)
+	}
+	if p := a.Peers[1]; *p.Peer != "192.0.2.9" || p.State != "sent" || p.Reason != nil || *p.AdvertisedPathID != 7 {
+		t.Errorf("%+v", p)
+	}
+	if p := a.Peers[2]; p.State != "down" || *p.Reason != "idle" || p.AdvertisedPathID != nil {
+		t.Errorf("%+v", p)
+	}
+	b.r.Sync()
+	var routes apiv1.Routes
+	s.get(t, 200, "/api/v1/routes?prefix=10.9.0.0/16&source=local", &routes)
+	if len(routes.Routes) != 1 || routes.Routes[0].Peer != nil || routes.Routes[0].Source != "local" || !routes.Routes[0].Best || routes.Routes[0].AttrsID != a.AttrsID {
+		t.Errorf("%+v", routes)
+	}
+	var look apiv1.Lookup
+	s.get(t, 200, "/api/v1/lookup/10.9.1.1", &look)
+	if prefixOf(&look) != "10.9.0.0/16" || look.Paths[0].Peer != nil || *look.Paths[0].MED != 7 {
+		t.Errorf("%+v", look)
+	}
+	if got := originated(t, s, "/api/v1/paths"); !slices.Equal(got, []string{"ipv4-unicast 10.9.0.0/16"}) {
+		t.Errorf("listed: %v", got)
+	}
+	// Again: nothing changes.
+	var again apiv1.PathAnnounced
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.0.0/16","med":7,"next_hop":"192.0.2.66","communities":["65535:65281"]}`, &again)
+	if again.AttrsID != a.AttrsID {
+		t.Errorf("attrs_id %d, then %d", a.AttrsID, again.AttrsID)
+	}
+	var w apiv1.PathWithdrawn
+	s.post(t, 200, "DELETE", "/api/v1/paths", js, `{"prefix":"10.9.0.0/16","next_hop":"192.0.2.66"}`, &w)
+	if !w.Withdrawn || *w.Prefix != "10.9.0.0/16" {
+		t.Errorf("%+v", w)
+	}
+	b.r.Sync()
+	s.get(t, 200, "/api/v1/routes?prefix=10.9.0.0/16&source=local", &routes)
+	if len(routes.Routes) != 0 || len(originated(t, s, "/api/v1/paths")) != 0 {
+		t.Errorf("still there: %+v", routes)
+	}
+	if answer := s.post(t, 404, "DELETE", "/api/v1/paths", js, `{"prefix":"10.9.0.0/16"}`, nil); !strings.Contains(answer, "not originated here") {
+		t.Error(answer)
+	}
+}
+
+func TestPathIDsAreKeys(t *testing.T) {
+	b, s, _ := announcing(t)
+	s.post(t, 200, "POST", "/api/v1/paths", js, `[{"prefix":"10.9.0.0/16","next_hop":"192.0.2.66"},{"prefix":"10.9.0.0/16","next_hop":"192.0.2.67","path_id":0},
+		{"prefix":"10.9.0.0/16","next_hop":"192.0.2.68","path_id":9}]`, nil)
+	b.r.Sync()
+	var routes apiv1.Routes
+	s.get(t, 200, "/api/v1/routes?prefix=10.9.0.0/16", &routes)
+	if len(routes.Routes) != 3 {
+		t.Errorf("%d paths", len(routes.Routes))
+	}
+	if got := originated(t, s, "/api/v1/paths"); !slices.Equal(got, []string{"ipv4-unicast 10.9.0.0/16", "ipv4-unicast 10.9.0.0/16 #0", "ipv4-unicast 10.9.0.0/16 #9"}) {
+		t.Errorf("%v", got)
+	}
+	s.post(t, 200, "DELETE", "/api/v1/paths", js, `{"prefix":"10.9.0.0/16"}`, nil)
+	s.post(t, 200, "DELETE", "/api/v1/paths", js, `{"prefix":"10.9.0.0/16","path_id":9}`, nil)
+	if got := originated(t, s, "/api/v1/paths"); !slices.Equal(got, []string{"ipv4-unicast 10.9.0.0/16 #0"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestAListIsAllOrNothingAndTheErrorSaysWhichItem(t *testing.T) {
+	_, s, _ := announcing(t)
+	good := `{"prefix":"10.9.%d.0/24","next_hop":"192.0.2.66"}`
+	list := func(items ...string) string { return "[" + strings.Join(items, ",") + "]" }
+	var p apiv1.Problem
+	for _, c := range []struct {
+		body          string
+		status, index int
+		param, guard  string
+	}{
+		{list(fmt.Sprintf(good, 1), `{"prefix":"10.9.2.0/24"}`), 400, 1, "[1].next_hop", ""},
+		{list(fmt.Sprintf(good, 1), fmt.Sprintf(good, 2), `{"prefix":"203.0.113.7/32","next_hop":"192.0.2.66","communities":["blackhole"]}`), 422, 2, "[2]", "protected"},
+		{list(`{"prefix":"10.0.0.0/8","next_hop":"192.0.2.66","communities":["blackhole"]}`, fmt.Sprintf(good, 1)), 422, 0, "[0]", "min_length"},
+		{list(`{"prefix":"10.0.0.1/32","ttl":"25h","next_hop":"192.0.2.66","communities":["blackhole"]}`), 422, 0, "[0].ttl", "max_ttl"},
+		{list(fmt.Sprintf(good, 1), `5`), 400, 1, "[1]", ""},
+	} {
+		p = apiv1.Problem{}
+		s.post(t, c.status, "POST", "/api/v1/paths", js, c.body, &p)
+		if p.Index == nil || *p.Index != c.index || p.Param != c.param || p.Guard != c.guard {
+			t.Errorf("%s: %+v", c.body, p)
+		}
+	}
+	p = apiv1.Problem{}
+	s.post(t, 422, "POST", "/api/v1/paths", js, `{"prefix":"203.0.113.7","next_hop":"192.0.2.66","communities":["blackhole"]}`, &p)
+	if p.Index != nil || p.Guard != "protected" || !strings.Contains(p.Detail, "protected") {
+		t.Errorf("%+v", p)
+	}
+	if got := originated(t, s, "/api/v1/paths"); got != nil {
+		t.Errorf("announced: %v", got)
+	}
+	s.post(t, 400, "POST", "/api/v1/paths", js, `[]`, nil)
+	s.post(t, 400, "POST", "/api/v1/paths", js, list(fmt.Sprintf(good, 1))+" 1", nil)
+	s.post(t, 200, "POST", "/api/v1/paths", js, list(fmt.Sprintf(good, 1), fmt.Sprintf(good, 2)), nil)
+	if answer := s.post(t, 404, "DELETE", "/api/v1/paths", js, `[{"prefix":"10.9.1.0/24"},{"prefix":"10.9.3.0/24"}]`, &p); !strings.Contains(answer, `"index":1`) {
+		t.Error(answer)
+	}
+	if got := originated(t, s, "/api/v1/paths"); len(got) != 2 {
+		t.Errorf("withdrawn: %v", got)
+	}
+	var ws []apiv1.PathWithdrawn
+	s.post(t, 200, "DELETE", "/api/v1/paths", js, `[{"prefix":"10.9.1.0/24"},{"prefix":"10.9.2.0/24"}]`, &ws)
+	if len(ws) != 2 || originated(t, s, "/api/v1/paths") != nil {
+		t.Errorf("%+v", ws)
+	}
+}
+
+func TestFamiliesAreMixedInOneRequest(t *testing.T) {
+	_, s, _ := announcing(t)
+	var as []apiv1.PathAnnounced
+	s.post(t, 200, "POST", "/api/v1/paths", js, `[
+		{"prefix":"2001:db8:9::/48","next_hop":"2001:db8::66"},
+		{"family":"ipv4-flowspec","nlri":"0501180a0900"},
+		{"family":"ipv4-vpn","rd":"65001:1","labels":[100],"prefix":"10.9.0.0/16","next_hop":"192.0.2.66"},
+		{"family":"l2vpn-evpn","nlri":"0301ff","next_hop":"192.0.2.66"},
+		{"prefix":"10.9.0.0/16","next_hop":"self"}]`, &as)
+	if len(as) != 5 || as[1].Prefix != nil || *as[1].NLRI != "0501180a0900" || *as[2].RD != "65001:1" {
+		t.Errorf("%+v", as)
+	}
+	want := []string{"ipv4-unicast 10.9.0.0/16", "ipv4-vpn 65001:1 10.9.0.0/16", "ipv4-flowspec 0501180a0900", "ipv6-unicast 2001:db8:9::/48", "l2vpn-evpn 0301ff"}
+	if got := originated(t, s, "/api/v1/paths"); !slices.Equal(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+	for uri, n := range map[string]int{"?family=ipv4-vpn": 1, "?family=ipv4-vpn&rd=65001:1": 1, "?family=ipv4-vpn&rd=65001:2": 0, "?prefix=10.9.0.0/16": 2, "?prefix=10.9.0.0/16&family=ipv4-unicast": 1, "?family=ipv4-flowspec": 1} {
+		if got := originated(t, s, "/api/v1/paths"+uri); len(got) != n {
+			t.Errorf("%s: %v", uri, got)
+		}
+	}
+	var page apiv1.OriginatedPaths
+	s.get(t, 200, "/api/v1/paths?family=ipv4-flowspec", &page)
+	if p := page.Paths[0]; p.NLRIText == nil || *p.NLRIText != "destination 10.9.0.0/24" || p.NextHop != nil {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestLinesAreAnsweredOneForOne(t *testing.T) {
+	b, s, _ := announcing(t)
+	body := strings.Join([]string{
+		`{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"}`,
+		`{"prefix":"10.9.2.0/24"}`,
+		``,
+		`{"prefix":"203.0.113.1/32","next_hop":"192.0.2.66","communities":["blackhole"]}`,
+		`rubbish`,
+		`{"prefix":"10.9.3.0/24","next_hop":"192.0.2.66","x":"` + strings.Repeat("y", 2*maxLine) + `"}`,
+		`{"prefix":"10.9.3.0/24","next_hop":"192.0.2.66","peers":["192.0.2.9"]}`,
+		`{"prefix":"198.51.100.0/24","next_hop":"192.0.2.66"}`,
+	}, "\r\n")
+	answer := s.post(t, 200, "POST", "/api/v1/paths", typeNDJSON, body, nil)
+	got := strings.Split(strings.TrimSpace(answer), "\n")
+	if len(got) != 7 {
+		t.Fatalf("%d answers: %s", len(got), answer)
+	}
+	for i, want := range []string{`"prefix":"10.9.1.0/24"`, `{"line":2,"status":400,"error":"NEXT_HOP is missing`, `{"line":4,"status":422,"error":"guard protected: `, `{"line":5,"status":400,`,
+		`{"line":6,"status":413,`, `"prefix":"10.9.3.0/24"`, `"state":"refused","reason":"policy"`} {
+		if !strings.Contains(got[i], want) {
+			t.Errorf("answer %d: got %s, want … %s …", i, got[i], want)
+		}
+	}
+	if !strings.HasSuffix(got[2], `"guard":"protected"}`) {
+		t.Error(got[2])
+	}
+	var only apiv1.PathAnnounced
+	strict(t, "line", got[5], &only)
+	if len(only.Peers) != 1 || only.Peers[0].PeerID != idOfNine {
+		t.Errorf("%+v", only)
+	}
+	b.r.Sync()
+	if got := originated(t, s, "/api/v1/paths"); len(got) != 3 {
+		t.Errorf("%v", got)
+	}
+	answer = s.post(t, 200, "DELETE", "/api/v1/paths", typeNDJSON, "{\"prefix\":\"10.9.1.0/24\"}\n{\"prefix\":\"10.9.1.0/24\",\"path_id\":1}\nx\n{\"prefix\":\"10.9.3.0/24\"}\n", nil)
+	got = strings.Split(strings.TrimSpace(answer), "\n")
+	if len(got) != 4 || !strings.Contains(got[0], `"withdrawn":true`) || !strings.HasPrefix(got[1], `{"line":2,"status":404,`) || !strings.HasPrefix(got[2], `{"line":3,"status":400,`) || !strings.Contains(got[3], `"withdrawn":true`) {
+		t.Errorf("%s", answer)
+	}
+}
+
+// onSocket serves on a loopback port.
+func onSocket(t testing.TB, s *Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+		defer stop()
+		_ = s.Shutdown(ctx)
+		<-done
+	})
+	return "http://" + l.Addr().String()
+}
+
+func TestALineIsAnsweredBeforeTheNextOneIsSent(t *testing.T) {
+	_, s, _ := announcing(t)
+	url := onSocket(t, s)
+	r, w := io.Pipe()
+	req, err := http.NewRequest("POST", url+"/api/v1/paths", r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", typeNDJSON)
+	line := func(i int) string {
+		return fmt.Sprintf("{\"prefix\":\"10.9.%d.0/24\",\"next_hop\":\"192.0.2.66\"}\n", i)
+	}
+	go func() { _, _ = io.WriteString(w, line(0)) }()
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	in := bufio.NewReader(resp.Body)
+	for i := range 20 {
+		got, err := in.ReadString('\n')
+		if err != nil || !strings.Contains(got, fmt.Sprintf("10.9.%d.0/24", i)) {
+			t.Fatalf("line %d: %q %v", i, got, err)
+		}
+		if _, err := io.WriteString(w, line(i+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = w.Close()
+	if rest, err := io.ReadAll(in); err != nil || !strings.Contains(string(rest), "10.9.20.0/24") {
+		t.Errorf("%q %v", rest, err)
+	}
+}
+
+func TestAHundredThousandLinesInBoundedMemory(t *testing.T) {
+	b, s, _ := announcing(t)
+	url := onSocket(t, s)
+	const n = 120_000
+	r, w := io.Pipe()
+	go func() {
+		out := bufio.NewWriterSize(w, 64<<10)
+		for i := range n {
+			fmt.Fprintf(out, "{\"prefix\":\"%d.%d.%d.0/24\",\"next_hop\":\"192.0.2.66\",\"as_path\":\"65001 %d\"}\n", 20+i>>16, i>>8&255, i&255, 1+i%1000)
+		}
+		_ = out.Flush()
+		_ = w.Close()
+	}()
+	resp, err := http.Post(url+"/api/v1/paths", typeNDJSON, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	sc := bufio.NewScanner(resp.Body)
+	got := 0
+	for ; sc.Scan(); got++ {
+		if want := fmt.Sprintf(`{"prefix":"%d.%d.%d.0/24",`, 20+got>>16, got>>8&255, got&255); !strings.HasPrefix(sc.Text(), want) {
+			t.Fatalf("line %d: got %s, want %s…", got, sc.Text(), want)
+		}
+	}
+	if got != n || sc.Err() != nil {
+		t.Fatalf("%d answers: %v", got, sc.Err())
+	}
+	b.r.Sync()
+	var count apiv1.Count
+	s.get(t, 200, "/api/v1/routes/count?source=local", &count)
+	if count.Paths != n {
+		t.Errorf("%d paths", count.Paths)
+	}
+	// The whole list, by pages and by lines.
+	listed, seen := 0, ""
+	for uri := "/api/v1/paths?limit=50000"; uri != ""; {
+		var page apiv1.OriginatedPaths
+		s.get(t, 200, uri, &page)
+		listed += len(page.Paths)
+		if len(page.Paths) > 0 && *page.Paths[0].Prefix == seen {
+			t.Fatal("a page begins as the one before")
+		}
+		seen = *page.Paths[0].Prefix
+		uri = ""
+		if page.Next != nil {
+			uri = "/api/v1/paths?limit=50000&cursor=" + *page.Next
+		}
+	}
+	code, text, _ := s.do("GET", "/api/v1/paths", "", "Accept", typeNDJSON)
+	if rows := strings.Count(text, "\n"); code != 200 || rows != n || listed != n {
+		t.Errorf("%d listed by pages, %d by lines", listed, rows)
+	}
+}
+
+// A client that sends and does not read is made to wait; the server holds no more
+// than a few batches.
+func TestWhoDoesNotReadIsMadeToWait(t *testing.T) {
+	_, s, _ := announcing(t)
+	s.opts.WriteTimeout = 3 * time.Second
+	url := onSocket(t, s)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /api/v1/paths HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 1000000000\r\n\r\n", typeNDJSON)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	line := []byte(strings.Repeat("{\"prefix\":\"10.9.1.0/24\",\"next_hop\":\"192.0.2.66\"}\n", 1000))
+	sent := 0
+	for {
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		n, err := conn.Write(line)
+		sent += n
+		if err != nil {
+			break
+		}
+		if sent > 200<<20 {
+			t.Fatal("200 MB were taken without an answer being read")
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 48<<20 {
+		t.Errorf("the heap grew by %d octets", grown)
+	}
+}
+
+func TestABodyThatBreaksOffIsToldOf(t *testing.T) {
+	_, s, _ := announcing(t)
+	s.opts.ReadTimeout = 200 * time.Millisecond
+	url := onSocket(t, s)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /api/v1/paths HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 1000\r\n\r\n%s\n", typeNDJSON, `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"}`)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	b, _ := io.ReadAll(conn)
+	if !strings.Contains(string(b), `"prefix":"10.9.1.0/24"`) || !strings.Contains(string(b), `{"error":"the body broke off`) {
+		t.Errorf("%s", b)
+	}
+}
+
+func TestAnIdempotencyKeyIsCarriedOutOnce(t *testing.T) {
+	_, s, f := announcing(t)
+	body := `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"}`
+	first := s.post(t, 200, "POST", "/api/v1/paths", js, body, nil, headerKey, "k1")
+	s.post(t, 200, "DELETE", "/api/v1/paths", js, `{"prefix":"10.9.1.0/24"}`, nil)
+	code, second, h := s.do("POST", "/api/v1/paths", body, "Content-Type", js, headerKey, "k1")
+	if code != 200 || second != first || string(h.Peek(headerReplayed)) != "true" {
+		t.Errorf("%d %s", code, second)
+	}
+	if got := originated(t, s, "/api/v1/paths"); got != nil {
+		t.Errorf("announced again: %v", got)
+	}
+	for _, c := range []struct{ method, body string }{{"POST", `{"prefix":"10.9.2.0/24","next_hop":"192.0.2.66"}`}, {"DELETE", body}} {
+		if answer := s.post(t, 422, c.method, "/api/v1/paths", js, c.body, nil, headerKey, "k1"); !strings.Contains(answer, "another request") {
+			t.Error(answer)
+		}
+	}
+	// What was refused is tried again.
+	s.post(t, 400, "POST", "/api/v1/paths", js, `{"prefix":"10.9.2.0/24"}`, nil, headerKey, "k2")
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.2.0/24","next_hop":"192.0.2.66"}`, nil, headerKey, "k2")
+	s.post(t, 400, "POST", "/api/v1/paths", js, body, nil, headerKey, strings.Repeat("k", 256))
+	s.post(t, 400, "POST", "/api/v1/paths", typeNDJSON, body, nil, headerKey, "k3")
+	// One that runs is waited for by asking again.
+	f.block = make(chan struct{})
+	done := make(chan string)
+	go func() { done <- s.post(t, 200, "POST", "/api/v1/paths", js, body, nil, headerKey, "k4") }()
+	for {
+		code, answer, h := s.do("POST", "/api/v1/paths", body, "Content-Type", js, headerKey, "k4")
+		if code == 409 {
+			if len(h.Peek("Retry-After")) == 0 {
+				t.Errorf("%s", answer)
+			}
+			break
+		}
+		t.Fatalf("%d %s", code, answer)
+	}
+	close(f.block)
+	<-done
+}
+
+func TestTTLsAreShownAsTheirEnd(t *testing.T) {
+	_, s, _ := announcing(t)
+	var a apiv1.PathAnnounced
+	near := func(want time.Duration) {
+		t.Helper()
+		if a.ExpiresAt == nil || time.Until(*a.ExpiresAt) > want || time.Until(*a.ExpiresAt) < want-5*time.Second {
+			t.Errorf("expires_at %v, want in %v", a.ExpiresAt, want)
+		}
+	}
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66","ttl":"10m"}`, &a)
+	near(10 * time.Minute)
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66","ttl":90}`, &a)
+	near(90 * time.Second)
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66","expires_at":"`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339Nano)+`"}`, &a)
+	near(time.Hour)
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.2.1/32","next_hop":"192.0.2.66","communities":["blackhole"]}`, &a)
+	near(time.Hour) // guards.default_ttl
+	a = apiv1.PathAnnounced{}
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"}`, &a)
+	if a.ExpiresAt != nil {
+		t.Errorf("%v", a.ExpiresAt)
+	}
+}
+
+// A row of the list is a path that can be announced: what it says is all there is.
+func TestARowOfTheListAnnouncesTheSame(t *testing.T) {
+	_, s, _ := announcing(t)
+	s.post(t, 200, "POST", "/api/v1/paths", js, `[
+		{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66","as_path":"65001 {1,2}","communities":["1:2"],"aggregator":"65001 192.0.2.1","ext_communities":["rt:1:2","rt:[2001:db8::1]:2"],"path_id":4,"ttl":"1h","peers":["192.0.2.9"],
+		 "unknown_attributes":[{"type":99,"flags":224,"value":"00"}]},
+		{"family":"ipv6-vpn","rd":"192.0.2.1:5","labels":[16,17],"prefix":"2001:db8::/32","next_hop":"2001:db8::1","next_hop_link_local":"fe80::1"},
+		{"family":"ipv4-flowspec","nlri":"0501180a0900"},
+		{"prefix":"2001:db8:1::/48","next_hop":"self"}]`, nil)
+	_, before, _ := s.do("GET", "/api/v1/paths", "", "Accept", typeNDJSON)
+	answer := s.post(t, 200, "POST", "/api/v1/paths", typeNDJSON, before, nil)
+	if strings.Contains(answer, `"error"`) || strings.Count(answer, "\n") != 4 {
+		t.Fatal(answer)
+	}
+	_, after, _ := s.do("GET", "/api/v1/paths", "", "Accept", typeNDJSON)
+	if before != after {
+		t.Errorf("before:\n%safter:\n%s", before, after)
+	}
+	if !strings.Contains(after, `"peers":["`+idOfNine+`"]`) || !strings.Contains(after, `"labels":[16,17]`) {
+		t.Error(after)
+	}
+	s.post(t, 200, "DELETE", "/api/v1/paths", typeNDJSON, after, nil)
+	if got := originated(t, s, "/api/v1/paths"); got != nil {
+		t.Errorf("left: %v", got)
+	}
+}
+
+func TestWhatIsHeldByGuardsIsListedWithTheReason(t *testing.T) {
+	_, s, _ := announcing(t)
+	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.2.1/32","next_hop":"192.0.2.66","communities":["blackhole"]}`, nil)
+	s.opts.Origin.SetGuards(origin.Guards{Protected: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}})
+	var page apiv1.OriginatedPaths
+	s.get(t, 200, "/api/v1/paths", &page)
+	if len(page.Paths) != 1 || page.Paths[0].Held == nil || page.Paths[0].Held.Guard != "protected" || len(page.Paths[0].Advertised) != 0 {
+		t.Errorf("%+v", page.Paths)
+	}
+}
+
+func TestWhatIsOriginatedHereIsNoPeer(t *testing.T) {
+	b, s, _ := announcing(t)
+	var before, after apiv1.Peers
+	var stats apiv1.Stats
+	s.get(t, 200, "/api/v1/stats", &stats)
+	n := stats.Peers
+	s.get(t, 200, "/api/v1/peers", &before)
+	s.post(t, 200, "POST", "/api/v1/paths", js, `[{"prefix":"10.9.2.1/32","next_hop":"192.0.2.66"},{"prefix":"10.9.2.1/32","path_id":1,"peers":["192.0.2.9"],"next_hop":"192.0.2.66"}]`, nil)
+	b.r.Sync()
+	s.get(t, 200, "/api/v1/peers", &after)
+	s.get(t, 200, "/api/v1/stats", &stats)
+	if len(before.Peers) != len(after.Peers) || stats.Peers != n {
+		t.Errorf("%d peers, then %d; %d in the figures, then %d", len(before.Peers), len(after.Peers), n, stats.Peers)
+	}
+	s.get(t, 404, "/api/v1/peers/"+rib.PeerID(rib.SourceLocal, "", netip.Addr{}, 0), &apiv1.Problem{})
+}
+
+func TestBodiesOfOtherKindsAreRefused(t *testing.T) {
+	_, s, _ := announcing(t)
+	body := `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"}`
+	s.post(t, 415, "POST", "/api/v1/paths", "text/plain", body, nil)
+	s.post(t, 415, "POST", "/api/v1/paths", js, body, nil, "Content-Encoding", "gzip")
+	s.post(t, 406, "POST", "/api/v1/paths", js, body, nil, "Accept", "image/png")
+	s.post(t, 406, "POST", "/api/v1/paths", typeNDJSON, body, nil, "Accept", js)
+	s.post(t, 413, "POST", "/api/v1/paths", js, "["+strings.Repeat(" ", maxList)+"]", nil)
+	s.post(t, 400, "POST", "/api/v1/paths?peer=1", js, body, nil)
+	s.post(t, 403, "POST", "/api/v1/paths", js, body, nil, "Origin", "http://x")
+	var err error
+	if s.tokens, err = newTokens([]Token{{"r", RoleRead, "rrr"}, {"a", RoleAnnounce, "aaa"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.post(t, 401, "POST", "/api/v1/paths", js, body, nil)
+	s.post(t, 403, "DELETE", "/api/v1/paths", js, body, nil, "Authorization", "Bearer rrr")
+	s.post(t, 200, "POST", "/api/v1/paths", js, body, nil, "Authorization", "Bearer aaa")
+	s.post(t, 200, "POST", "/api/v1/updates", js, body, nil)
+	s.post(t, 401, "POST", "/api/v1/updates", js, body[:1]+`"send":true,`+body[1:], nil)
+	s.post(t, 200, "POST", "/api/v1/updates", js, body[:1]+`"send":true,`+body[1:], nil, "Authorization", "Bearer aaa")
+}
+
+func TestCursorsOfPathsAreChecked(t *testing.T) {
+	_, s, _ := announcing(t)
+	s.post(t, 200, "POST", "/api/v1/paths", js, `[{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"},{"prefix":"10.9.2.0/24","next_hop":"192.0.2.66"},{"family":"ipv4-flowspec","nlri":"0501180a0900"},{"family":"ipv4-flowspec","nlri":"0501180a0901"}]`, nil)
+	var all []string
+	var page apiv1.OriginatedPaths
+	for uri := "/api/v1/paths?limit=1"; ; {
+		page = apiv1.OriginatedPaths{}
+		s.get(t, 200, uri, &page)
+		all = append(all, page.Paths[0].Family)
+		if page.Next == nil {
+			break
+		}
+		s.get(t, 400, "/api/v1/paths?family=ipv4-unicast&cursor="+*page.Next, &apiv1.Problem{})
+		s.get(t, 400, uri+"&cursor=x"+*page.Next, &apiv1.Problem{})
+		uri = "/api/v1/paths?limit=1&cursor=" + *page.Next
+	}
+	if len(all) != 4 {
+		t.Errorf("%v", all)
+	}
+}
+
+func TestUpdatesShowsTheExactMessages(t *testing.T) {
+	_, s, _ := announcing(t)
+	var u apiv1.Updates
+	s.post(t, 200, "POST", "/api/v1/updates", js, `[{"prefix":"10.9.0.0/16","next_hop":"192.0.2.66","as_path":"65001","communities":["1:2"]},{"prefix":"198.51.100.0/24","next_hop":"192.0.2.66"},{"prefix":"10.10.0.0/16","withdraw":true}]`, &u)
+	if u.Peer != nil || len(u.Messages) != 2 || len(u.Refused) != 1 || u.Refused[0].Index != 1 || *u.Refused[0].Prefix != "198.51.100.0/24" || u.Refused[0].Reason != "policy" || u.Sent != nil {
+		t.Fatalf("%+v", u)
+	}
+	raw, err := hex.DecodeString(u.Messages[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := bgp.ParseBGPMessage(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := m.Body.(*bgp.BGPUpdate)
+	if len(up.NLRI) != 1 || up.NLRI[0].String() != "10.9.0.0/16" || len(up.PathAttributes) != 4 {
+		t.Errorf("%v", up)
+	}
+	if got := strings.Join(u.Decoded[0], "\n"); !strings.Contains(got, "announces ipv4-unicast 10.9.0.0/16") || !strings.Contains(got, "AS_PATH (2) flags well-known+transitive, 6 octets: 65001") {
+		t.Error(got)
+	}
+	if got := strings.Join(u.Decoded[1], "\n"); !strings.Contains(got, "withdraws ipv4-unicast 10.10.0.0/16") {
+		t.Error(got)
+	}
+	if got := originated(t, s, "/api/v1/paths"); got != nil {
+		t.Errorf("sent: %v", got)
+	}
+	s.post(t, 200, "POST", "/api/v1/updates?peer=192.0.2.9", js, `{"prefix":"10.9.0.0/16","next_hop":"192.0.2.66","send":true}`, &u)
+	if u.Peer == nil || *u.Peer != "192.0.2.9" || len(u.Sent) != 1 || len(u.Sent[0].Peers) != 3 {
+		t.Errorf("%+v", u)
+	}
+	if got := originated(t, s, "/api/v1/paths"); len(got) != 1 {
+		t.Errorf("not sent: %v", got)
+	}
+	s.post(t, 404, "POST", "/api/v1/updates?peer=9.9.9.9", js, `{}`, nil)
+	s.post(t, 422, "POST", "/api/v1/updates?peer=192.0.2.2", js, `{}`, nil)
+	var p apiv1.Problem
+	s.post(t, 422, "POST", "/api/v1/updates", js, `[{"prefix":"10.9.0.0/16","next_hop":"192.0.2.66"},{"prefix":"203.0.113.9/32","next_hop":"192.0.2.66","communities":["blackhole"],"send":true}]`, &p)
+	if p.Guard != "protected" || p.Index == nil || *p.Index != 1 {
+		t.Errorf("%+v", p)
+	}
+	s.post(t, 400, "POST", "/api/v1/updates", js, `{"prefix":"10.9.0.0/16","withdraw":true,"send":true}`, nil)
+	answer := s.post(t, 200, "POST", "/api/v1/updates", typeNDJSON, "{\"prefix\":\"10.9.0.0/16\",\"next_hop\":\"192.0.2.66\"}\n\nx\n{\"family\":\"ipv4-flowspec\",\"nlri\":\"0501180a0900\"}\n", nil)
+	got := strings.Split(strings.TrimSpace(answer), "\n")
+	if len(got) != 3 || !strings.HasPrefix(got[1], `{"line":3,"status":400`) || !strings.Contains(got[2], "announces ipv4-flowspec destination 10.9.0.0/24") {
+		t.Error(answer)
+	}
+	s.opts.Preview = func(string, []PreviewRoute) ([]byte, []PreviewRefusal, error) {
+		return nil, nil, &Refused{Status: 422, Detail: "no"}
+	}
+	s.post(t, 422, "POST", "/api/v1/updates", js, `{"prefix":"10.9.0.0/16","next_hop":"192.0.2.66"}`, nil)
+}
+
+func TestWithoutOriginAnnouncingIsNotInThisBuild(t *testing.T) {
+	_, s := small(t)
+	for _, c := range []struct{ method, uri string }{{"POST", "/api/v1/paths"}, {"DELETE", "/api/v1/paths"}, {"GET", "/api/v1/paths"}, {"POST", "/api/v1/updates"}} {
+		if code, answer, _ := s.do(c.method, c.uri, "{}", "Content-Type", js); code != 501 {
+			t.Errorf("%s %s: %d %s", c.method, c.uri, code, answer)
+		}
+	}
+}
+
+func BenchmarkAnnounceLines(b *testing.B) {
+	_, s, _ := announcing(b)
+	s.opts.Told = nil
+	var body strings.Builder
+	const n = 100_000
+	for i := range n {
+		fmt.Fprintf(&body, "{\"prefix\":\"%d.%d.%d.0/24\",\"next_hop\":\"192.0.2.66\",\"as_path\":\"65001 %d\",\"communities\":[\"64512:1\"]}\n", 20+i>>16, i>>8&255, i&255, 1+i%1000)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		text := strings.ReplaceAll(body.String(), "64512:1", fmt.Sprintf("64512:%d", i%60000))
+		if code, _, _ := s.do("POST", "/api/v1/paths", text, "Content-Type", typeNDJSON); code != 200 {
+			b.Fatal(code)
+		}
+	}
+	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "routes/s")
+}
