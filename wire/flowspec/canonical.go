@@ -42,7 +42,7 @@ func Canonical(dst []byte, f wire.Family, nlri []byte) ([]byte, *wire.Error) {
 	}
 	if IsVPN(f) {
 		if size < 8 {
-			return dst[:start], c.fail(head, "no room for a route distinguisher", "RFC 8955 8")
+			return dst[:start], c.fail(head-1, "no room for a route distinguisher", "RFC 8955 8")
 		}
 		dst = append(dst, nlri[head:head+8]...)
 		c.at += 8
