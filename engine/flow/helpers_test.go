@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -24,6 +25,7 @@ type lab struct {
 	fl      *Tables
 	fan     *shard.Fan
 	filters map[rib.PeerNum]rib.Filter
+	lock    sync.Mutex // of filters, where they change
 }
 
 func newLab(t testing.TB, o shard.Options) *lab {
@@ -33,7 +35,11 @@ func newLab(t testing.TB, o shard.Options) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{t: t, r: r, filters: map[rib.PeerNum]rib.Filter{}}
-	l.fl = New(Options{RIB: r, Filter: func(n rib.PeerNum) rib.Filter { return l.filters[n] }})
+	l.fl = New(Options{RIB: r, Filter: func(n rib.PeerNum) rib.Filter {
+		l.lock.Lock()
+		defer l.lock.Unlock()
+		return l.filters[n]
+	}})
 	l.fan = r.NewFan()
 	t.Cleanup(func() {
 		l.fan.Close()
@@ -52,6 +58,8 @@ func (l *lab) peer(addr string, as uint32, mode Validation) rib.PeerNum {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.lock.Lock()
+	defer l.lock.Unlock()
 	l.filters[n] = l.fl.Filter(nil, mode)
 	return n
 }

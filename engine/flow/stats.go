@@ -12,8 +12,8 @@ import (
 type Stats struct {
 	Families      []FamilyStats // of families that have had rules
 	Evaluations   uint64        // verdicts worked out
-	Revalidations uint64        // of these: since a unicast route has changed
-	Changes       uint64        // paths whose verdict was found to be another one
+	Revalidations uint64        // paths looked at since a unicast route over or under them has changed
+	Changes       uint64        // paths whose verdict was found to be another one than the table's
 }
 
 // FamilyStats counts the rules of a family, over all route distinguishers.
@@ -28,6 +28,7 @@ type FamilyStats struct {
 type counters struct {
 	evaluated, revalidated, changed atomic.Uint64
 	asked, answered                 atomic.Uint64 // times that shards were asked to judge again
+	rebuilt                         atomic.Uint64 // times that the feed had to be begun again
 
 	mu       sync.Mutex
 	families []*familyCounts

@@ -244,6 +244,7 @@ func (k tableKey) compare(o tableKey) int {
 // rebuild begins again from a snapshot of the RIB: what came since the last change
 // that was read is not known.
 func (t *Tables) rebuild(f *shard.Follower) {
+	t.counts.rebuilt.Add(1)
 	v := f.Snapshot()
 	defer v.Close()
 	t.changed, t.unicast, t.again = t.changed[:0], t.unicast[:0], t.again[:0]
