@@ -32,7 +32,7 @@ func first8(key []byte) uint64 {
 }
 
 // chunkMost is how many entries a chunk holds: a change copies one.
-const chunkMost = 256
+const chunkMost = 128
 
 // chunk is entries in order; his is their hi, side by side.
 type chunk struct {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // matcher is rules compiled for matching. It does not change.
@@ -196,7 +197,7 @@ type later struct {
 	gone    []uint64 // of those, the ones that were out already
 	v6      bool
 	once    sync.Once
-	m       *matcher
+	ready   atomic.Pointer[matcher]
 	places  []uint32 // of the matcher's entries in entries
 }
 
@@ -213,9 +214,9 @@ func (l *later) get() *matcher {
 		for i, p := range l.places {
 			sorted[i] = l.entries[p]
 		}
-		l.m = compile(sorted, l.v6)
+		l.ready.Store(compile(sorted, l.v6))
 	})
-	return l.m
+	return l.ready.Load()
 }
 
 func compareEntries(a, b *entry) int {

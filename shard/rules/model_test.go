@@ -292,9 +292,9 @@ func same(t *testing.T, r *Rules, want *truth, p *flowspec.Packet, m *Matches) {
 // TestTableIsTheNaiveOne changes tables at random, and holds each snapshot
 // against the naive one as it was, then and later.
 func TestTableIsTheNaiveOne(t *testing.T) {
-	steps := 400
+	steps := 250
 	if testing.Short() {
-		steps = 100
+		steps = 60
 	}
 	for _, f := range families {
 		for _, spread := range []int{4, 200} {

@@ -31,7 +31,18 @@ const partBit = 1 << 31
 func (t *narrow) find(a address) uint32 {
 	at := 0
 	for _, l := range t.levels {
-		at = at*8 + lastNotAbove(&l[min(at, len(l)-1)], a.hi)
+		// The place of the last of eight numbers in order that is not above the
+		// address; the first one never is. Borrows need no branches, and a call
+		// would take as long as this does.
+		n := &l[min(at, len(l)-1)]
+		_, c1 := bits.Sub64(a.hi, n[1], 0)
+		_, c2 := bits.Sub64(a.hi, n[2], 0)
+		_, c3 := bits.Sub64(a.hi, n[3], 0)
+		_, c4 := bits.Sub64(a.hi, n[4], 0)
+		_, c5 := bits.Sub64(a.hi, n[5], 0)
+		_, c6 := bits.Sub64(a.hi, n[6], 0)
+		_, c7 := bits.Sub64(a.hi, n[7], 0)
+		at = at*8 + 7 - int((c1+c2)+(c3+c4)+(c5+c6)+c7)
 	}
 	v := t.values[min(at, len(t.values)-1)]
 	if v&partBit == 0 {
@@ -48,20 +59,6 @@ func (t *narrow) find(a address) uint32 {
 		n -= half
 	}
 	return t.holds[int(p.at)+i]
-}
-
-// lastNotAbove returns the place of the last of eight numbers in order that is
-// not above x; the first one never is. The borrow of a subtraction is what
-// makes it free of branches.
-func lastNotAbove(b *[8]uint64, x uint64) int {
-	_, c1 := bits.Sub64(x, b[1], 0)
-	_, c2 := bits.Sub64(x, b[2], 0)
-	_, c3 := bits.Sub64(x, b[3], 0)
-	_, c4 := bits.Sub64(x, b[4], 0)
-	_, c5 := bits.Sub64(x, b[5], 0)
-	_, c6 := bits.Sub64(x, b[6], 0)
-	_, c7 := bits.Sub64(x, b[7], 0)
-	return int(7 - (c1 + c2 + c3 + c4 + c5 + c6 + c7))
 }
 
 // cut is where another prefix begins to hold.

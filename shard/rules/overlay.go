@@ -1,6 +1,9 @@
 package rules
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // overlay is what a table has for matching: a base, compiled, and the changes
 // since. The table's mutex is held over all its methods.
@@ -13,14 +16,14 @@ type overlay struct {
 	base        *matcher
 	baseGone    gone
 	changes     []*entry
-	recents     []recent // of each change
 	changesGone gone
 	mid         *later
 	midN        int
 
-	compiling bool
-	since     int      // while compiling: how many of the changes are in it
-	lost      []*entry // while compiling: what has gone from the base since
+	compiling bool     // a goroutine is about to, or does
+	published int      // how many of the changes were published last
+	since     int      // how many of the changes are in what is compiled
+	lost      []*entry // what has gone from the base since that, or since it was published last
 }
 
 // recent is a rule that is compared as it is.
@@ -58,6 +61,14 @@ func (g *gone) share() []uint64 {
 const (
 	recentMost = 32  // changes that are compared one by one
 	baseLeast  = 256 // changes before a base is compiled; more where the base is large
+	bulk       = 512 // changes within a lull after which more are waited for
+)
+
+// A goroutine that is to compile waits for a lull, so that a peer's rules are
+// compiled when they are there, and not over and over while they come.
+const (
+	lull      = 5 * time.Millisecond
+	lullsMost = 20
 )
 
 func (o *overlay) init(t *Table) {
@@ -67,58 +78,89 @@ func (o *overlay) init(t *Table) {
 func (o *overlay) add(e *entry) {
 	e.at = int32(len(o.changes))
 	o.changes = append(o.changes, e)
-	o.recents = append(o.recents, recent{head: e.head, dst: e.dst, hasDst: e.hasDst, e: e})
 }
 
 func (o *overlay) remove(e *entry) {
 	if e.at < 0 {
 		o.baseGone.set(int(^e.at))
-		if o.compiling {
-			o.lost = append(o.lost, e)
-		}
+		o.lost = append(o.lost, e)
 	} else {
 		o.changesGone.set(int(e.at))
 	}
 }
 
-// settle leaves few changes that are compared one by one.
-func (o *overlay) settle() {
+// publish says that a snapshot of the table is taken, and returns what matches
+// packets of it.
+func (o *overlay) publish() *matching {
+	o.published = len(o.changes)
+	if !o.compiling {
+		o.lost = o.lost[:0]
+	}
+	return o.matching()
+}
+
+// matching returns what matches a packet as the table is now. It leaves few
+// changes that are compared one by one.
+func (o *overlay) matching() *matching {
 	if n := len(o.changes); n-o.midN > recentMost {
 		o.mid = &later{entries: o.changes[:n:n], gone: o.changesGone.share(), v6: o.t.comp.v6}
 		o.midN = n
 	}
-}
-
-// matching returns what matches a packet as the table is now.
-func (o *overlay) matching() *matching {
-	return &matching{
-		base: o.base, baseGone: o.baseGone.share(), mid: o.mid, changesGone: o.changesGone.share(),
-		recents: o.recents[o.midN:len(o.recents):len(o.recents)], first: o.midN,
-	}
-}
-
-// compileBeside starts to compile a new base where the overlay has grown; r is
-// the table as it is now.
-func (o *overlay) compileBeside(r *Rules) {
-	if o.compiling || len(o.changes)+o.baseGone.n <= baseLeast+len(o.base.entries)/8 {
-		return
-	}
-	o.compiling, o.since, o.lost = true, len(o.changes), nil
-	work := func() *matcher { return compile(r.active(), o.t.comp.v6) }
-	if len(o.base.entries) == 0 && o.midN == len(o.changes) {
-		work = o.mid.get // which is all there is
-	}
-	go func() {
-		m := work()
-		o.t.mu.Lock()
-		defer o.t.mu.Unlock()
-		o.adopt(m)
-		if !o.t.changed {
-			o.settle()
-			o.t.last.matching.Store(o.matching())
-			o.compileBeside(o.t.last)
+	s := &matching{base: o.base, baseGone: o.baseGone.share(), mid: o.mid, changesGone: o.changesGone.share(), first: o.midN}
+	if n := len(o.changes) - o.midN; n > 0 {
+		s.recents = make([]recent, n)
+		for i, e := range o.changes[o.midN:] {
+			s.recents[i] = recent{head: e.head, dst: e.dst, hasDst: e.hasDst, e: e}
 		}
-	}()
+	}
+	return s
+}
+
+// grown is true where the overlay costs more than a new base.
+func (o *overlay) grown() bool {
+	return len(o.changes)+o.baseGone.n > baseLeast+len(o.base.entries)/8
+}
+
+// compileBeside has a goroutine compile a new base where the overlay has grown.
+func (o *overlay) compileBeside() {
+	if !o.compiling && o.grown() {
+		o.compiling, o.since = true, 0
+		go o.compile()
+	}
+}
+
+// compile waits for a lull, and makes what was published last the base.
+func (o *overlay) compile() {
+	t := o.t
+	for range lullsMost {
+		t.mu.Lock()
+		n := len(o.changes)
+		t.mu.Unlock()
+		time.Sleep(lull)
+		t.mu.Lock()
+		n = len(o.changes) - n
+		t.mu.Unlock()
+		if n < bulk {
+			break
+		}
+	}
+	t.mu.Lock()
+	o.since = o.published
+	r, m := t.last, (*matcher)(nil)
+	if len(o.base.entries) == 0 && o.midN == o.since {
+		m = o.mid.ready.Load() // which is all there is, and was asked already
+	}
+	t.mu.Unlock()
+	if m == nil {
+		m = compile(r.active(), r.layout.v6)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o.adopt(m)
+	if !t.changed {
+		t.last.matching.Store(o.matching())
+		o.compileBeside()
+	}
 }
 
 // adopt makes m the base: what was changed since it was begun stays a change.
@@ -127,16 +169,18 @@ func (o *overlay) adopt(m *matcher) {
 		e.at = int32(^i)
 	}
 	o.base, o.baseGone = m, gone{}
-	for _, e := range o.lost {
-		o.baseGone.set(int(^e.at))
-	}
 	old := o.changesGone
+	for _, e := range o.lost {
+		if int(^e.at) < len(m.entries) && m.entries[^e.at] == e {
+			o.baseGone.set(int(^e.at))
+		}
+	}
 	for i, e := range o.changes[:o.since] {
 		if e.at < 0 && hasBit(old.words, i) { // m has it, and it is out by now
 			o.baseGone.set(int(^e.at))
 		}
 	}
-	o.changes, o.recents = slices.Clone(o.changes[o.since:]), slices.Clone(o.recents[o.since:])
+	o.changes = slices.Clone(o.changes[o.since:])
 	o.changesGone = gone{}
 	for i, e := range o.changes {
 		if hasBit(old.words, o.since+i) {
@@ -145,5 +189,6 @@ func (o *overlay) adopt(m *matcher) {
 			e.at = int32(i)
 		}
 	}
+	o.published -= o.since
 	o.mid, o.midN, o.compiling, o.lost, o.since = nil, 0, false, nil, 0
 }

@@ -13,9 +13,10 @@ const (
 )
 
 // ShadowedBy appends to dst the active terminal rules in front of a canonical
-// NLRI that match every packet which it matches, so that it never applies. Each
-// one told is sure; not each there is is told: rules are compared component by
-// component, and no more than some 64 KiB of them.
+// NLRI that match every packet which it matches, so that it never applies; the
+// packet's addresses have to be known. Each one told is sure; not each there is
+// is told: rules are compared component by component, and no more than some 64 KiB
+// of them.
 func (r *Rules) ShadowedBy(nlri []byte, dst []Value) []Value {
 	s := shadow{layout: r.layout, rule: nlri, left: shadowOctets}
 	s.key = r.layout.appendKey(make([]byte, 0, 64), nlri)

@@ -144,8 +144,7 @@ func (t *Table) Publish() *Rules {
 	r := &Rules{family: t.family, layout: t.comp.layout, list: t.list}
 	r.lengths = t.lengths
 	t.last = r
-	t.overlay.settle()
-	r.matching.Store(t.overlay.matching())
-	t.overlay.compileBeside(r)
+	r.matching.Store(t.overlay.publish())
+	t.overlay.compileBeside()
 	return r
 }
