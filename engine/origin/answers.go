@@ -2,6 +2,8 @@ package origin
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -40,19 +42,46 @@ type kept struct {
 
 func (a *answers) init() { a.byKey = map[string]*answer{} }
 
-func (a *answers) put(key string, v *answer, now time.Time) {
+// put remembers an answer, and returns what it takes the place of.
+func (a *answers) put(key string, v *answer, now time.Time) (old *answer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if now.UnixNano()-v.at >= int64(answerAge) {
-		return
+		return nil
 	}
-	if old := a.byKey[key]; old != nil {
-		a.bytes -= len(key) + len(old.body)
-	}
-	a.byKey[key] = v
-	a.bytes += len(key) + len(v.body)
+	old = a.set(key, v)
 	a.queue = append(a.queue, kept{key, v})
 	a.trim(now)
+	return old
+}
+
+// set makes v, nil for none, the answer of a key.
+func (a *answers) set(key string, v *answer) (old *answer) {
+	if old = a.byKey[key]; old != nil {
+		a.bytes -= len(key) + len(old.body)
+		delete(a.byKey, key)
+	}
+	if v != nil {
+		a.byKey[key] = v
+		a.bytes += len(key) + len(v.body)
+	}
+	return old
+}
+
+// restore takes an answer back that could not be kept.
+func (a *answers) restore(key string, v, old *answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byKey[key] != v {
+		return
+	}
+	a.set(key, nil)
+	if old != nil {
+		a.set(key, old)
+		if k := (kept{key, old}); !slices.Contains(a.queue, k) {
+			a.queue = slices.Insert(a.queue, 0, k)
+		}
+	}
 }
 
 // trim forgets what is too old, or too much.
@@ -64,8 +93,7 @@ func (a *answers) trim(now time.Time) {
 			if !isOld && len(a.byKey) <= maxAnswers && a.bytes <= answerBytes {
 				return
 			}
-			delete(a.byKey, k.key)
-			a.bytes -= len(k.key) + len(k.body)
+			a.set(k.key, nil)
 		}
 		a.queue[0] = kept{}
 		a.queue = a.queue[1:]
@@ -98,14 +126,17 @@ func (m *Manager) Remember(key string, hash uint64, body []byte) error {
 	}
 	now := time.Now()
 	v := &answer{hash: hash, at: now.UnixNano(), body: clone(body)}
-	if m.o.Journal != nil {
-		var w recordWriter
-		w.answer(key, v)
-		if err := m.o.Journal.Append(w.bytes(), false); err != nil {
-			return errors.Join(ErrNotKept, err)
-		}
+	// First here, then in the journal: so a snapshot that is made between has it.
+	old := m.answers.put(key, v, now)
+	if m.o.Journal == nil {
+		return nil
 	}
-	m.answers.put(key, v, now)
+	var w recordWriter
+	w.answer(key, v)
+	if err := m.o.Journal.Append(w.bytes(), false); err != nil {
+		m.answers.restore(key, v, old)
+		return fmt.Errorf("%w: %w", ErrNotKept, err)
+	}
 	return nil
 }
 

@@ -351,6 +351,11 @@ func (m *Manager) announce(r *Route, res *Result, now time.Time) (err error) {
 	if v.labels == "" && len(r.Labels) > 0 {
 		v.labels = string(r.Labels)
 	}
+	if isNew {
+		// Which of two came first is asked when there are too many.
+		v.created = max(v.created, m.newest+1)
+		m.newest = v.created
+	}
 	if v.guarded {
 		if err := m.guard(&k, e, &v, ttl); err != nil {
 			return err

@@ -35,7 +35,7 @@ func (m *Manager) isGuarded(k *Key, id rib.AttrID) bool {
 func (m *Manager) ownAddrs() []addr {
 	b := &m.batch
 	if !b.hasOwn {
-		b.ownIs, b.hasOwn = m.o.Own(), true
+		b.ownIs, b.hasOwn = sortedAddrs(m.o.Own()), true
 	}
 	return b.ownIs
 }
@@ -142,6 +142,9 @@ func (m *Manager) judge(list []*entry) (held, released int) {
 func keyText(k *Key) string {
 	if k.Prefix.IsValid() {
 		return k.Prefix.String()
+	}
+	if flowspec.Is(k.Family) {
+		return string(flowspec.NLRIText(nil, k.Family, []byte(k.NLRI)))
 	}
 	return k.Family.String() + " " + hexText(k.NLRI)
 }

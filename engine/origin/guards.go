@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"ribd/wire"
@@ -180,12 +181,41 @@ func (g *Guards) place(t target, own func() []netip.Addr) *GuardError {
 			return &GuardError{GuardProtected, fmt.Sprintf("%s overlaps %v, which is protected", t, p)}
 		}
 	}
-	for _, a := range own() {
-		if a = a.Unmap().WithZone(""); a.IsValid() && t.overlaps(netip.PrefixFrom(a, a.BitLen())) {
-			return &GuardError{GuardOwnAddress, fmt.Sprintf("%s covers %v, an address of ribd's sessions or a next hop of them", t, a)}
-		}
+	if a, ok := t.covers(own()); ok {
+		return &GuardError{GuardOwnAddress, fmt.Sprintf("%s covers %v, an address of ribd's sessions or a next hop", t, a)}
 	}
 	return nil
+}
+
+// sortedAddrs returns valid addresses without zones, in ascending order.
+func sortedAddrs(list []netip.Addr) []netip.Addr {
+	out := make([]netip.Addr, 0, len(list))
+	for _, a := range list {
+		if a.IsValid() {
+			out = append(out, a.Unmap().WithZone(""))
+		}
+	}
+	if !slices.IsSortedFunc(out, netip.Addr.Compare) {
+		slices.SortFunc(out, netip.Addr.Compare)
+	}
+	return out
+}
+
+// covers returns one of sortedAddrs that can be hit.
+func (t target) covers(sorted []netip.Addr) (netip.Addr, bool) {
+	if t.offset == 0 {
+		i, _ := slices.BinarySearchFunc(sorted, t.prefix.Addr(), netip.Addr.Compare)
+		if i < len(sorted) && t.prefix.Contains(sorted[i]) {
+			return sorted[i], true
+		}
+		return netip.Addr{}, false
+	}
+	for _, a := range sorted {
+		if t.overlaps(netip.PrefixFrom(a, a.BitLen())) {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
 }
 
 func (t target) String() string {

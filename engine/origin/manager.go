@@ -88,6 +88,7 @@ type Manager struct {
 	timer    *time.Timer
 	armed    int64 // when timer fires; 0: it does not
 	order    order
+	newest   int64 // the last time that a key came, ns since 1970
 	stats    Stats
 
 	scratch []byte

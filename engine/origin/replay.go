@@ -70,6 +70,10 @@ func (m *Manager) replayItem(it *item, now time.Time) error {
 		}
 		return nil
 	}
+	r := Route{Key: k, Labels: it.labels, Peers: splitPeers(it.peers)}
+	if err := r.check(); err != nil {
+		return fmt.Errorf("%w: %w", errRecord, err)
+	}
 	id, err := m.intern(it.attrs, &k)
 	if err != nil {
 		return err
@@ -78,10 +82,11 @@ func (m *Manager) replayItem(it *item, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	src, err := m.sourceOf(splitPeers(it.peers))
+	src, err := m.sourceOf(r.Peers)
 	if err != nil {
 		return err
 	}
+	m.newest = max(m.newest, it.created)
 	e := m.lookup(t, &k)
 	if e == nil {
 		if e, err = m.makeEntry(t, &k); err != nil {

@@ -1,0 +1,168 @@
+package origin
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// lateness bounds how long after its time a route may be there still.
+const lateness = 100 * time.Millisecond
+
+// gone waits until a route is not in the RIB, and returns when it was seen last
+// and first not.
+func (r *rig) gone(w Route, until time.Time) (last, first time.Time) {
+	r.t.Helper()
+	for {
+		now := time.Now()
+		if len(r.inRIB(w.Key)) == 0 {
+			return last, now
+		}
+		last = now
+		if now.After(until) {
+			r.t.Fatalf("%v is there still", w.Key)
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
+}
+
+func TestARouteEndsWhenItsTimeIsOver(t *testing.T) {
+	r := newRig(t, Options{})
+	begin := time.Now()
+	short, long := route("10.0.0.0/8", ttl(150*time.Millisecond)), route("172.16.0.0/12", ttl(time.Hour))
+	renewed := route("192.0.2.0/24", ttl(150*time.Millisecond))
+	res := r.announce(short, long, renewed)
+	time.Sleep(80 * time.Millisecond)
+	renewal := r.announce(route("192.0.2.0/24", ttl(150*time.Millisecond)))
+	last, first := r.gone(short, begin.Add(time.Second))
+	if last.Before(res[0].Expires.Add(-10*time.Millisecond)) || first.After(res[0].Expires.Add(lateness)) {
+		t.Errorf("it ended between %v and %v, and was to end at %v", last.Sub(begin), first.Sub(begin), res[0].Expires.Sub(begin))
+	}
+	last, first = r.gone(renewed, begin.Add(time.Second))
+	if last.Before(renewal[0].Expires.Add(-10*time.Millisecond)) || first.After(renewal[0].Expires.Add(lateness)) {
+		t.Errorf("the renewed one ended between %v and %v, and was to end at %v", last.Sub(begin), first.Sub(begin), renewal[0].Expires.Sub(begin))
+	}
+	if !r.shows(long) || len(r.list(Filter{})) != 1 {
+		t.Errorf("listed: %v", r.list(Filter{}))
+	}
+	if s := r.Stats(); s.Expired != 2 {
+		t.Errorf("%d have expired", s.Expired)
+	}
+}
+
+func TestTheTimeGoesOnWhileRibdIsDown(t *testing.T) {
+	j := &memory{}
+	r := newRig(t, Options{Journal: j})
+	a, b, c := route("10.0.0.0/8", ttl(50*time.Millisecond)), route("172.16.0.0/12", ttl(300*time.Millisecond)), route("192.0.2.0/24", ttl(time.Hour))
+	res := r.announce(a, b, c)
+	r.Manager.Close()
+	time.Sleep(100 * time.Millisecond)
+	again := newRig(t, Options{Journal: &memory{recs: j.recs}})
+	if again.shows(a) || !again.shows(b) || !again.shows(c) {
+		t.Errorf("in the RIB: %v %v %v", again.shows(a), again.shows(b), again.shows(c))
+	}
+	if got, _ := again.Get(b.Key); !got.Expires.Equal(res[1].Expires) {
+		t.Errorf("it ends at %v, and was to end at %v", got.Expires, res[1].Expires)
+	}
+	if _, first := again.gone(b, time.Now().Add(time.Second)); first.After(res[1].Expires.Add(lateness)) {
+		t.Errorf("it ended %v late", first.Sub(res[1].Expires))
+	}
+	if s := again.Stats(); s.Expired != 2 || len(again.list(Filter{})) != 1 {
+		t.Errorf("%d have expired", s.Expired)
+	}
+}
+
+// A disk that hangs delays what waits for it, but not what ends.
+func TestADiskThatHangsDelaysNoEnd(t *testing.T) {
+	j := &memory{}
+	r := newRig(t, Options{Journal: j})
+	a := route("10.0.0.0/8", ttl(100*time.Millisecond))
+	b := route("192.0.2.0/24", ttl(100*time.Millisecond))
+	res := r.announce(a, b)
+	hold := make(chan struct{})
+	j.mu.Lock()
+	j.hold = hold
+	j.mu.Unlock()
+	done := make(chan error)
+	go func() {
+		// One that ends while it is being replaced, too.
+		_, err := r.Announce([]Route{route("172.16.0.0/12", ttl(50*time.Millisecond)), route("192.0.2.0/24", with(5))}, AllOrNothing)
+		done <- err
+	}()
+	if _, first := r.gone(a, time.Now().Add(time.Second)); first.After(res[0].Expires.Add(lateness)) {
+		t.Errorf("it ended %v late", first.Sub(res[0].Expires))
+	}
+	if len(r.inRIB(route("172.16.0.0/12").Key)) != 0 {
+		t.Error("a route is in the RIB that is not on the disk")
+	}
+	time.Sleep(20 * time.Millisecond)
+	close(hold)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if r.shows(route("172.16.0.0/12")) || !r.shows(route("192.0.2.0/24", with(5))) {
+		t.Error("after the disk came back, the RIB has not what was announced and lasts")
+	}
+}
+
+func TestManyEndAtOnce(t *testing.T) {
+	r := newRig(t, Options{})
+	const n = 20_000
+	var all []Route
+	for i := range n {
+		all = append(all, route(fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255), ttl(400*time.Millisecond)))
+	}
+	res := r.announce(all...)
+	end := res[n-1].Expires
+	for len(r.list(Filter{})) > 0 {
+		if time.Now().After(end.Add(lateness)) {
+			t.Fatalf("%d are listed %v after their time", len(r.list(Filter{})), time.Since(end))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if r.rib.Sync(); len(r.inRIB(all[0].Key))+len(r.inRIB(all[n-1].Key)) != 0 {
+		t.Error("they are in the RIB")
+	}
+}
+
+func TestExpiryIsAHeapThatKnowsWhereEachIs(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var h expiry
+	var all []*entry
+	for range 20_000 {
+		switch {
+		case len(all) == 0 || rnd.IntN(5) < 3:
+			e := &entry{due: rnd.Int64N(1000), heap: -1}
+			h.add(e)
+			all = append(all, e)
+		default:
+			i := rnd.IntN(len(all))
+			if rnd.IntN(2) == 0 {
+				i = slices.Index(all, h[0])
+			}
+			h.remove(all[i])
+			all = slices.Delete(all, i, i+1)
+		}
+		if len(h) != len(all) {
+			t.Fatalf("%d in the heap, want %d", len(h), len(all))
+		}
+		least := int64(1000)
+		for _, e := range all {
+			least = min(least, e.due)
+			if h[e.heap] != e {
+				t.Fatal("an entry does not know its place")
+			}
+		}
+		if len(h) > 0 && h[0].due != least {
+			t.Fatalf("the first is %d, want %d", h[0].due, least)
+		}
+		if len(all) > 200 {
+			for len(all) > 50 {
+				h.remove(all[0])
+				all = all[1:]
+			}
+		}
+	}
+}
