@@ -13,7 +13,7 @@ import (
 type Change struct {
 	Kind  ChangeKind
 	Swept bool  // a Withdraw that only tells which prefixes a PeerDown before it touched
-	Same  bool  // the prefix has the same best path as before, with the same attributes
+	Same  bool  // the prefix has the same best path as before, with the same attributes after policy and before
 	Shard int   // changes of one prefix are all of one shard, and in order
 	Time  int64 // when its batch began, microseconds since 1970
 	Table rib.TableID

@@ -34,13 +34,22 @@ func TestFeedSaysWhenTheBestPathStays(t *testing.T) {
 		peer int
 		a    *attrSpec // nil: withdrawn
 		same bool
+		pre  *attrSpec // as it came
 	}{
-		{0, &short, false}, {1, &long, true}, {1, &longer, true}, {1, nil, true}, {1, &long, true},
-		{0, &long, false}, {0, &longer, false}, {1, nil, false}, {0, nil, false}, {1, &long, false}, {0, &short, false}, {0, nil, false},
+		{0, &short, false, nil}, {1, &long, true, nil}, {1, &longer, true, nil}, {1, nil, true, nil}, {1, &long, true, nil},
+		{0, &long, false, nil}, {0, &longer, false, nil}, {1, nil, false, nil}, {0, nil, false, nil}, {1, &long, false, nil},
+		{0, &short, false, nil}, {0, nil, false, nil},
+		// One path, then beside another, that came with other attributes.
+		{1, nil, false, nil}, {0, &short, false, nil}, {0, &short, false, &long}, {0, &short, false, &longer}, {1, &longer, true, nil},
+		{0, &short, false, &long}, {1, &longer, true, &long}, {0, &short, false, nil},
 	} {
 		if c.a != nil {
 			id, _ := r.Attrs().Intern(c.a.canonical())
-			f.Announce(rib.TableIPv4Unicast, k, 24, &rib.Path{Peer: peers[c.peer], Attrs: id, Received: 1})
+			pre := rib.AttrID(0)
+			if c.pre != nil {
+				pre, _ = r.Attrs().Intern(c.pre.canonical())
+			}
+			f.Announce(rib.TableIPv4Unicast, k, 24, &rib.Path{Peer: peers[c.peer], Attrs: id, PreAttrs: pre, Received: 1})
 		} else {
 			f.Withdraw(rib.TableIPv4Unicast, k, 24, peers[c.peer], 0, false)
 		}

@@ -176,10 +176,9 @@ func (t *Tables) read(c *shard.Change) {
 	switch {
 	case r.family != nil:
 		t.changed = append(t.changed, changedKey{c.Table, c.Key, c.Len})
-	case r.of.family != 0 && (!c.Same || c.Path.PreAttrs != 0) && t.validated(r) != nil:
-		// Where the best path is the same, rules are as they were; what it was
-		// before policy is not compared. A table that is new is not there yet:
-		// its rules are validated when this is settled.
+	case r.of.family != 0 && !c.Same && t.validated(r) != nil:
+		// Where the best path is the same, rules are as they were. A table that is
+		// new is not there yet: its rules are validated when this is settled.
 		t.unicast = append(t.unicast, changedKey{c.Table, c.Key, c.Len})
 	}
 }

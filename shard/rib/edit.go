@@ -233,13 +233,14 @@ func (e *Editor) removeFunc(drop func(*item) bool, gone func(p *Path, last bool)
 	}
 }
 
-// Best is the best path of a prefix, but for when it was received and for what
-// it was before policy. OK is false, and the rest is zero, where there is none.
+// Best is the best path of a prefix, but for when it was received. OK is false,
+// and the rest is zero, where there is none.
 type Best struct {
 	OK     bool
 	Peer   PeerNum
 	flags  uint32
 	attrs  AttrID
+	pre    AttrID
 	pathID uint32
 	labels uint32
 }
@@ -248,7 +249,7 @@ func (it *item) best() Best {
 	if it.filtered() {
 		return Best{}
 	}
-	return Best{true, it.num(), it.w0 & (recPathID | recStale), it.attrs, it.pathID, it.labels}
+	return Best{true, it.num(), it.w0 & (recPathID | recStale), it.attrs, it.pre, it.pathID, it.labels}
 }
 
 // Rank decides, if anything has changed, and returns the best path.

@@ -118,7 +118,11 @@ func (o *overlay) matching() *matching {
 
 // grown is true where the overlay costs more than a new base.
 func (o *overlay) grown() bool {
-	return len(o.changes)+o.baseGone.n > baseLeast+len(o.base.entries)/8
+	least := baseLeast + len(o.base.entries)/8
+	if len(o.base.entries) == 0 {
+		least = recentMost
+	}
+	return len(o.changes)+o.baseGone.n > least
 }
 
 // compileBeside has a goroutine compile a new base where the overlay has grown.
