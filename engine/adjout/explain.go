@@ -46,6 +46,7 @@ type question struct {
 	src       rib.PeerNum
 	pathID    uint32
 	hasPathID bool
+	only      audiences // of now: a group that sends nothing may know older ones
 
 	paths []rib.Path // of the prefix, in order
 	mine  int        // among them; -1: none
@@ -75,7 +76,7 @@ func (m *Manager) Explain(t rib.TableID, k trie.Key, n uint8, src rib.PeerNum, p
 	}
 	q := question{
 		prefix: prefix{k, t, n}, family: f, ref: tableRef{known: true, rd: rd},
-		src: src, pathID: pathID, hasPathID: hasPathID, mine: -1,
+		src: src, pathID: pathID, hasPathID: hasPathID, only: *m.only.Load(), mine: -1,
 	}
 	a := &m.asking
 	if a.rd == nil {
@@ -127,7 +128,7 @@ func (g *group) explain(q *question, dst []Verdict) []Verdict {
 	}
 	for mb := range g.members {
 		v := Verdict{Member: mb, ID: mb.t.ID, Num: mb.t.Num, PathID: a.pathID, HasPathID: a.hasPathID}
-		w, stamp := a.to(g, q, mb)
+		w, stamp := a.to(q, mb)
 		switch {
 		case w != whyNot:
 			v.State, v.Reason, v.PathID, v.HasPathID = Refused, w.String(), 0, false
@@ -224,18 +225,18 @@ func (g *group) overtaken(q *question, r *result) bool {
 }
 
 // to says whether a member is sent the path, and since which batch: 0 is soon.
-func (a *account) to(g *group, q *question, mb *Member) (why, uint32) {
+func (a *account) to(q *question, mb *Member) (why, uint32) {
 	switch {
 	case a.why == whyFamily, a.why == whyWithdrawn, a.why == whyFiltered:
 		return a.why, 0
 	case q.src == mb.t.Num:
 		return whyOwn, 0
-	case !g.only.reach(q.src, &mb.t):
+	case !q.only.reach(q.src, &mb.t):
 		return whyAudience, 0
 	case a.why != whyNot || !a.server:
 		return a.why, a.stamp
 	}
-	if i := g.only.first(a.sources, &mb.t); i >= 0 {
+	if i := q.only.first(a.sources, &mb.t); i >= 0 {
 		if a.sources[i] != q.src {
 			return whyNotBest, 0
 		}

@@ -135,6 +135,7 @@ type sink struct {
 	t       testing.TB
 	session wire.Session
 	discard bool // count alone
+	dropped func(route)
 
 	mu       sync.Mutex
 	cond     *sync.Cond
@@ -309,6 +310,9 @@ func eachNLRI(m *wire.MP, withdrawn bool, f func(r route, labels []byte)) {
 
 func (s *sink) drop(r route) {
 	s.routes++
+	if s.dropped != nil {
+		s.dropped(r)
+	}
 	if s.discard {
 		return
 	}
@@ -377,6 +381,15 @@ type world struct {
 	m     *Manager
 	fan   *shard.Fan
 	peers map[int]*testPeer
+
+	locals   []*localSource
+	verdicts []Verdict
+}
+
+// localSource is a source of what is originated here.
+type localSource struct {
+	num  rib.PeerNum
+	only map[string]struct{}
 }
 
 type testPeer struct {
@@ -432,10 +445,41 @@ func (w *world) peer(i int, internal, rrClient bool) *testPeer {
 	return p
 }
 
+// localSource adds a source of what is originated here.
+func (w *world) localSource(only map[string]struct{}) *localSource {
+	l := &localSource{only: only}
+	var err error
+	if l.num, err = w.rib.AddPeer(rib.PeerInfo{ID: fmt.Sprint("local", len(w.locals)), Name: fmt.Sprint(only), Source: rib.SourceLocal, AS: ourAS}); err != nil {
+		w.t.Fatal(err)
+	}
+	w.m.SetSource(l.num, Source{Only: only})
+	w.locals = append(w.locals, l)
+	return l
+}
+
+// redirectTo and redirectHop redirect to 192.0.2.99, in the two forms.
+var (
+	redirectTo  = string(wire.AppendAttr(nil, 0xc0, wire.AttrExtCommunities, []byte{0x01, 0x0c, 192, 0, 2, 99, 0, 0}))
+	redirectHop = string(wire.AppendAttr(nil, 0xc0, wire.AttrExtCommunities, []byte{0x08, 0, 0, 0, 0, 0, 0, 0}))
+)
+
+func (w *world) announceRule(from rib.PeerNum, nlri string, a attrSpec, id int) {
+	t, _ := w.rib.Table(wire.IPv4FlowSpec, 0)
+	attrs, _ := w.rib.Attrs().Intern(a.canonical())
+	k, n, _ := w.rib.RawKey([]byte(nlri))
+	w.fan.Announce(t, k, n, &rib.Path{Peer: from, Attrs: attrs, PathID: uint32(max(id, 0)), HasPathID: id >= 0, Received: 1})
+}
+
+func (w *world) withdrawRule(from rib.PeerNum, nlri string, id int) {
+	t, _ := w.rib.Table(wire.IPv4FlowSpec, 0)
+	k, n, _ := w.rib.RawKey([]byte(nlri))
+	w.fan.Withdraw(t, k, n, from, uint32(max(id, 0)), id >= 0)
+}
+
 // target is a Target for a peer.
 func (p *testPeer) to() Target {
 	return Target{
-		Num: p.num, Name: p.info.ID, Internal: p.info.Internal, RRClient: p.rrClient, AS: ourAS, RouterID: 0x01010101,
+		Num: p.num, ID: p.info.ID, Name: p.info.ID, Internal: p.info.Internal, RRClient: p.rrClient, AS: ourAS, RouterID: 0x01010101,
 		NextHop4: netip.MustParseAddr("192.0.2.254"), NextHop6: netip.MustParseAddr("2001:db8::fe"),
 		Families: []wire.Family{wire.IPv4Unicast, wire.IPv6Unicast}, Send: wire.SendOptions{AS4: true}, Export: acceptAll,
 	}

@@ -12,52 +12,77 @@ import (
 	"ribd/shard/rib"
 	"ribd/trie"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
-// expect is what a member must hold, found out the slow and obvious way: the
-// attributes of each prefix's routes.
-func (w *world) expect(p *testPeer) map[route][]string {
-	out := map[route][]string{}
+// sentPath is a route that a member must hold, and the path that it is of.
+type sentPath struct {
+	attrSpec
+	path rib.Path
+}
+
+// expect is what a member must hold, found out the slow and obvious way.
+func (w *world) expect(p *testPeer) map[route][]sentPath {
+	out := map[route][]sentPath{}
 	v := w.rib.View()
 	defer v.Close()
 	for _, f := range p.target.Families {
 		t, _ := w.rib.Table(f, 0)
 		for walk := v.Walk(t, shard.WalkRange{}); walk.Next(); {
-			k := route{family: f, nlri: walk.Key().Prefix(walk.Len(), f.Is4()).String()}
+			k := route{family: f, nlri: w.nlri(f, walk.Key(), walk.Len())}
 			paths := slices.DeleteFunc(walk.Paths(nil), func(q rib.Path) bool { return q.Filtered != rib.FilterNone })
-			for _, a := range w.expectOf(p, f, walk.Key(), walk.Len(), paths) {
-				out[k] = append(out[k], fmt.Sprint(a))
+			if sent := w.expectOf(p, f, walk.Key(), walk.Len(), paths); len(sent) > 0 {
+				out[k] = sent
 			}
-			slices.Sort(out[k])
 		}
 	}
 	return out
 }
 
-func (w *world) expectOf(p *testPeer, f wire.Family, k trie.Key, n uint8, paths []rib.Path) (out []attrSpec) {
+// nlri is what a sink calls a prefix or a rule.
+func (w *world) nlri(f wire.Family, k trie.Key, n uint8) string {
+	if f.Form() == wire.FormRaw {
+		raw, _ := w.rib.RawNLRI(k)
+		return string(raw)
+	}
+	return k.Prefix(n, f.Is4()).String()
+}
+
+func (w *world) expectOf(p *testPeer, f wire.Family, k trie.Key, n uint8, paths []rib.Path) (out []sentPath) {
 	limit := p.target.AddPath[f]
 	switch {
 	case limit > 0:
 		for _, q := range paths {
 			if a, ok := w.exported(p, f, k, n, q); ok && limit > 0 {
 				limit--
-				if q.Peer != p.num {
-					out = append(out, a)
+				if w.reaches(q.Peer, p) {
+					out = append(out, sentPath{a, q})
 				}
 			}
 		}
 	case p.target.RSClient:
 		for _, q := range paths {
-			if a, ok := w.exported(p, f, k, n, q); ok && q.Peer != p.num {
-				return []attrSpec{a}
+			if a, ok := w.exported(p, f, k, n, q); ok && w.reaches(q.Peer, p) {
+				return []sentPath{{a, q}}
 			}
 		}
-	case len(paths) > 0 && paths[0].Peer != p.num:
+	case len(paths) > 0 && w.reaches(paths[0].Peer, p):
 		if a, ok := w.exported(p, f, k, n, paths[0]); ok {
-			return []attrSpec{a}
+			return []sentPath{{a, paths[0]}}
 		}
 	}
 	return out
+}
+
+// reaches says whether a peer may be sent routes of a source.
+func (w *world) reaches(src rib.PeerNum, p *testPeer) bool {
+	for _, l := range w.locals {
+		if l.num == src && l.only != nil {
+			_, ok := l.only[p.target.ID]
+			return ok
+		}
+	}
+	return src != p.num
 }
 
 // exported is what a path looks like to a peer, if it may be sent at all.
@@ -70,11 +95,12 @@ func (w *world) exported(p *testPeer, f wire.Family, k trie.Key, n uint8, q rib.
 			client, known = o.rrClient, true
 		}
 	}
+	local := slices.ContainsFunc(w.locals, func(l *localSource) bool { return l.num == q.Peer })
 	b, _ := w.rib.Attrs().Bytes(q.Attrs)
 	a := parse(b)
 	t := &p.target
 	switch {
-	case !known || info.Source != rib.SourceBGP:
+	case !local && (!known || info.Source != rib.SourceBGP):
 		return a, false
 	case t.Internal && info.Internal && !client && !t.RRClient:
 		return a, false
@@ -87,7 +113,8 @@ func (w *world) exported(p *testPeer, f wire.Family, k trie.Key, n uint8, q rib.
 	if !ok {
 		return a, false
 	}
-	if pol.route != nil && !pol.route(k.Prefix(n, f.Is4())) {
+	rule := f.Form() == wire.FormRaw
+	if pol.route != nil && !rule && !pol.route(k.Prefix(n, f.Is4())) {
 		return a, false
 	}
 	med := a.MED
@@ -96,6 +123,16 @@ func (w *world) exported(p *testPeer, f wire.Family, k trie.Key, n uint8, q rib.
 		if a, ok = pol.set(a); !ok {
 			return a, false
 		}
+	}
+	if local && rule && a.Other == redirectTo && t.Redirect == flowspec.RedirectNextHop {
+		a.Hop, a.Other = "192.0.2.99", redirectHop
+	}
+	ours := t.NextHop4.String()
+	if !f.Is4() {
+		ours = t.NextHop6.String()
+	}
+	if local && (a.Hop == "0.0.0.0" || a.Hop == "::") {
+		a.Hop = ours
 	}
 	if t.RSClient {
 		a.Pref = -1
@@ -113,34 +150,37 @@ func (w *world) exported(p *testPeer, f wire.Family, k trie.Key, n uint8, q rib.
 		}
 		return a, true
 	}
-	if a.MED == med {
+	if a.MED == med && !local {
 		a.MED = -1
 	}
 	a.Pref, a.Originator, a.Clusters = -1, 0, nil
 	a.Path = append([]uint32{ourAS}, a.Path...)
-	a.Hop = t.NextHop4.String()
-	if !f.Is4() {
-		a.Hop = t.NextHop6.String()
+	if !local && !rule {
+		a.Hop = ours
 	}
 	return a, true
 }
 
 func (w *world) check(p *testPeer, when string) {
 	w.t.Helper()
-	want := w.expect(p)
+	sent := w.expect(p)
 	p.sink.mu.Lock()
 	defer p.sink.mu.Unlock()
-	got := map[route][]string{}
+	got, want := map[route][]string{}, map[route][]string{}
 	for k, a := range p.sink.held {
 		k.id = 0
 		got[k] = append(got[k], fmt.Sprint(parse([]byte(a))))
 		slices.Sort(got[k])
 	}
 	n := 0
-	for k, v := range want {
-		n += len(v)
-		if !slices.Equal(got[k], v) {
-			w.t.Errorf("%s: peer %s has for %v\n got %v\nwant %v", when, p.info.ID, k, got[k], v)
+	for k, routes := range sent {
+		for _, r := range routes {
+			want[k] = append(want[k], fmt.Sprint(r.attrSpec))
+		}
+		slices.Sort(want[k])
+		n += len(routes)
+		if !slices.Equal(got[k], want[k]) {
+			w.t.Errorf("%s: peer %s has for %v\n got %v\nwant %v", when, p.info.ID, k, got[k], want[k])
 		}
 	}
 	for k, v := range got {
@@ -156,15 +196,25 @@ func (w *world) check(p *testPeer, when string) {
 		w.t.Errorf("%s: peer %s: %d routes are advertised, the status says %d", when, p.info.ID, n, adv)
 	}
 	w.checkPaths(p, when)
+	w.checkVerdicts(p, sent, when)
+}
+
+// key is what the RIB calls a route.
+func (w *world) key(r route) (t rib.TableID, k trie.Key, n uint8) {
+	t, _ = w.rib.Table(r.family, 0)
+	if r.family.Form() == wire.FormRaw {
+		k, n, _ = w.rib.RawKey([]byte(r.nlri))
+		return t, k, n
+	}
+	k, n = trie.PrefixKey(netip.MustParsePrefix(r.nlri))
+	return t, k, n
 }
 
 // checkPaths compares what is sent with what the member says is sent.
 func (w *world) checkPaths(p *testPeer, when string) {
 	w.t.Helper()
 	for k, a := range p.sink.held {
-		pre := netip.MustParsePrefix(k.nlri)
-		key, n := trie.PrefixKey(pre)
-		t, _ := w.rib.Table(k.family, 0)
+		t, key, n := w.key(k)
 		found := false
 		for _, adv := range p.member.Paths(t, key, n, nil) {
 			b, _ := w.rib.Attrs().Bytes(adv.Attrs)
@@ -176,6 +226,48 @@ func (w *world) checkPaths(p *testPeer, when string) {
 			w.t.Errorf("%s: peer %s was sent %v, of which Paths knows nothing", when, p.info.ID, k)
 		}
 	}
+}
+
+// checkVerdicts compares what a peer holds with what Explain says of each path.
+func (w *world) checkVerdicts(p *testPeer, sent map[route][]sentPath, when string) {
+	w.t.Helper()
+	v := w.rib.View()
+	defer v.Close()
+	for _, f := range p.target.Families {
+		t, _ := w.rib.Table(f, 0)
+		for walk := v.Walk(t, shard.WalkRange{}); walk.Next(); {
+			k := route{family: f, nlri: w.nlri(f, walk.Key(), walk.Len())}
+			for _, q := range walk.Paths(nil) {
+				want := Refused
+				for _, s := range sent[k] {
+					if s.path.Peer == q.Peer && s.path.HasPathID == q.HasPathID && s.path.PathID == q.PathID {
+						want = Sent
+					}
+				}
+				w.verdicts = w.m.Explain(t, walk.Key(), walk.Len(), q.Peer, q.PathID, q.HasPathID, w.verdicts[:0])
+				i := slices.IndexFunc(w.verdicts, func(v Verdict) bool { return v.Member == p.member })
+				if i < 0 {
+					w.t.Fatalf("%s: peer %s: no verdict", when, p.info.ID)
+				}
+				got := w.verdicts[i]
+				if got.State != want || (got.Reason == "") != (want == Sent) {
+					w.t.Errorf("%s: peer %s, %v of %d id %d: Explain says %v %q, want %v", when, p.info.ID, k, q.Peer, q.PathID, got.State, got.Reason, want)
+				}
+				if reason := "not one of its peers"; (got.Reason == reason) != (q.Peer != p.num && !w.reaches(q.Peer, p)) && q.Filtered == rib.FilterNone && w.best(p, f, &q, walk.Paths(nil)) {
+					w.t.Errorf("%s: peer %s, %v of %d: Explain says %v %q", when, p.info.ID, k, q.Peer, got.State, got.Reason)
+				}
+				if held := (route{f, 0, k.nlri, got.PathID}); got.State == Sent && p.sink.held[held] == "" {
+					w.t.Errorf("%s: peer %s: Explain says %v was sent", when, p.info.ID, held)
+				}
+			}
+		}
+	}
+}
+
+// best says whether nothing but policy, rules and audiences can be in the way of
+// a path.
+func (w *world) best(p *testPeer, f wire.Family, q *rib.Path, paths []rib.Path) bool {
+	return paths[0] == *q && p.target.AddPath[f] != 1
 }
 
 // shape is a kind of router whose export the model checks.
@@ -191,10 +283,10 @@ var shapes = []shape{
 	{"reflector", func(_ *world, i int) (bool, bool) { return i > 1, i%2 == 0 }, func(int, *Target) {}},
 	{"server", func(*world, int) (bool, bool) { return false, false }, func(_ int, t *Target) { t.RSClient = true }},
 	{"add-path-all", func(*world, int) (bool, bool) { return false, false }, func(_ int, t *Target) {
-		t.AddPath = map[wire.Family]int{wire.IPv4Unicast: AddPathAll, wire.IPv6Unicast: AddPathAll}
+		t.AddPath = map[wire.Family]int{wire.IPv4Unicast: AddPathAll, wire.IPv6Unicast: AddPathAll, wire.IPv4FlowSpec: AddPathAll}
 	}},
 	{"add-path-2", func(_ *world, i int) (bool, bool) { return i%3 == 0, false }, func(_ int, t *Target) {
-		t.AddPath = map[wire.Family]int{wire.IPv4Unicast: 2}
+		t.AddPath = map[wire.Family]int{wire.IPv4Unicast: 2, wire.IPv4FlowSpec: 3}
 	}},
 	{"server-add-path", func(*world, int) (bool, bool) { return false, false }, func(i int, t *Target) {
 		t.RSClient = true
@@ -231,6 +323,7 @@ type model struct {
 	sh       shape
 	policies []*policy
 	prefixes []string
+	rules    []string // NLRI
 	next     int
 }
 
@@ -251,6 +344,12 @@ func runModel(t *testing.T, sh shape, seed uint64) {
 		if i%4 == 0 {
 			m.prefixes = append(m.prefixes, fmt.Sprintf("2001:db8:%d::/%d", i+1, 48+i%8))
 		}
+	}
+	for i := range 12 {
+		m.rules = append(m.rules, string([]byte{5, 1, 24, 10, byte(i), 0}))
+	}
+	for range 4 {
+		w.localSource(m.audience())
 	}
 	for i := range 5 {
 		in, client := sh.peers(w, i)
@@ -320,6 +419,10 @@ func (m *model) act() {
 	p := m.any()
 	prefix := m.prefixes[m.rnd.IntN(len(m.prefixes))]
 	id := m.rnd.IntN(3) - 1
+	if m.rnd.IntN(4) == 0 {
+		m.actLocal(prefix, id)
+		return
+	}
 	switch n := m.rnd.IntN(100); {
 	case n < 60:
 		a := m.attrs(p)
@@ -327,13 +430,23 @@ func (m *model) act() {
 			a.Hop = "2001:db8::1"
 		}
 		m.announce(p, prefix, a, id)
-	case n < 80:
+	case n < 76:
 		m.withdraw(p, prefix, id)
+	case n < 79:
+		a := m.attrs(p)
+		a.Hop = ""
+		m.announceRule(p.num, m.rules[m.rnd.IntN(len(m.rules))], a, id)
+	case n < 80:
+		m.withdrawRule(p.num, m.rules[m.rnd.IntN(len(m.rules))], id)
 	case n < 82:
 		m.fan.Flush()
 	case n < 85 && p.member == nil:
 		t := p.to()
 		t.Export = m.policies[m.rnd.IntN(len(m.policies))]
+		t.Families = append(t.Families, wire.IPv4FlowSpec)
+		if m.index(p)%2 == 0 {
+			t.Redirect = flowspec.RedirectNextHop
+		}
 		m.sh.to(m.index(p), &t)
 		m.join(p, t)
 	case n < 86 && p.member != nil:
@@ -350,6 +463,61 @@ func (m *model) act() {
 		m.swap(p)
 	case n == 95:
 		m.bounce(p)
+	}
+}
+
+// audience returns an audience at random, nil for everybody.
+func (m *model) audience() map[string]struct{} {
+	if m.rnd.IntN(3) == 0 {
+		return nil
+	}
+	only := map[string]struct{}{}
+	for range m.rnd.IntN(4) {
+		only[fmt.Sprint(m.rnd.IntN(5))] = struct{}{}
+	}
+	return only
+}
+
+// actLocal does one thing at random to what is originated here.
+func (m *model) actLocal(prefix string, id int) {
+	l := m.locals[m.rnd.IntN(len(m.locals))]
+	rule := m.rules[m.rnd.IntN(len(m.rules))]
+	a := spec()
+	for range m.rnd.IntN(2) {
+		a.Path = append(a.Path, 200)
+	}
+	a.Pref, a.MED = int64(100+m.rnd.IntN(3)), int64(m.rnd.IntN(3)-1)
+	switch n := m.rnd.IntN(100); {
+	case n < 40:
+		six := prefix[:4] == "2001"
+		switch unset := m.rnd.IntN(2) == 0; {
+		case six && unset:
+			a.Hop = "::"
+		case six:
+			a.Hop = "2001:db8::7"
+		case unset:
+			a.Hop = "0.0.0.0"
+		}
+		m.announce(&testPeer{num: l.num}, prefix, a, id)
+	case n < 65:
+		m.withdraw(&testPeer{num: l.num}, prefix, id)
+	case n < 80:
+		a.Hop = ""
+		if m.rnd.IntN(2) == 0 {
+			a.Other = redirectTo
+		}
+		m.announceRule(l.num, rule, a, id)
+	case n < 95:
+		m.withdrawRule(l.num, rule, id)
+	case n < 98:
+		l.only = m.audience()
+		m.m.SetSource(l.num, Source{Only: l.only})
+	default:
+		m.fan.Flush()
+		m.rib.DropPeer(l.num)
+		m.m.RemoveSource(l.num)
+		m.locals = slices.DeleteFunc(m.locals, func(o *localSource) bool { return o == l })
+		m.world.localSource(m.audience())
 	}
 }
 
