@@ -145,3 +145,11 @@ func (m *Manager) snapshot(put func(rec []byte) error) (err error) {
 	}
 	return err
 }
+
+// CompactNow writes the journal anew, whether or not that gives room back.
+func (m *Manager) CompactNow() error {
+	if m.o.Journal == nil {
+		return nil
+	}
+	return m.o.Journal.Compact(m.snapshot)
+}
