@@ -127,6 +127,7 @@ func Start(o Options) (_ *Engine, err error) {
 			Allow: cfg.HTTP.Allow, Tokens: tokens, TLS: tlsConfig,
 			Loads: loads{e.ctx, e.loader, o.Strict}, Drop: e.drop, Ready: e.Ready,
 			Peers: e.bgp, AdjOut: e.bgp.adjOut, Reload: e.Reload, ConfigDiff: e.configDiff,
+			Flow:       e.bgp.flow,
 			Announcing: api.Announcing{Origin: e.bgp.origin, Told: e.bgp.told, Preview: e.bgp.preview},
 		})
 	}
