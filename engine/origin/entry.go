@@ -25,7 +25,14 @@ type entry struct {
 	due       int64 // when it ends, since the Manager's epoch
 	id        uint64
 	val       value
-	shown     value // what is in the RIB; without source: nothing
+	shown     shown
+}
+
+// shown is what the RIB has of an entry; without source: nothing.
+type shown struct {
+	src    *source
+	labels string
+	attrs  rib.AttrID
 }
 
 // value is what a change of an entry changes.
@@ -174,11 +181,17 @@ func (m *Manager) put(e *entry, v value, live bool) {
 		m.counts.add(v.src, 1)
 	}
 	if v.expires != 0 {
-		// The wall clock says when, the steady one how long until then.
-		e.due = int64(time.Since(m.epoch)) + v.expires - time.Now().UnixNano()
+		e.due = m.steady + v.expires - m.wall
 		m.expiry.add(e)
 		m.arm()
 	}
+}
+
+// look reads the clocks: the wall clock says when something ends, the steady one
+// how long until then.
+func (m *Manager) look() {
+	now := time.Now()
+	m.wall, m.steady = now.UnixNano(), int64(now.Sub(m.epoch))
 }
 
 // setOf returns what is known of a set, which it finds out at first use.
@@ -208,7 +221,7 @@ func (m *Manager) show(e *entry) {
 			e.key, e.n, _ = m.o.RIB.RawKey([]byte(e.nlri))
 		}
 		m.fan.Withdraw(e.t.id, e.key, e.n, old.num, e.pathID, e.hasPathID)
-		e.shown = value{}
+		e.shown = shown{}
 	}
 	if want && (e.shown.src == nil || e.shown.attrs != e.val.attrs || e.shown.labels != e.val.labels) {
 		m.announceEntry(e)
@@ -237,10 +250,10 @@ func (m *Manager) announceEntry(e *entry) {
 	}
 	p := rib.Path{
 		Peer: e.val.src.num, Attrs: e.val.attrs, PathID: e.pathID, HasPathID: e.hasPathID,
-		Labels: labels, Received: uint32(time.Now().Unix()),
+		Labels: labels, Received: uint32(m.wall / int64(time.Second)),
 	}
 	m.fan.Announce(e.t.id, e.key, e.n, &p)
-	e.shown = e.val
+	e.shown = shown{e.val.src, e.val.labels, e.val.attrs}
 }
 
 // expire is called by the timer: what is due goes.
@@ -251,8 +264,8 @@ func (m *Manager) expire() {
 	if m.closed {
 		return
 	}
-	now := int64(time.Since(m.epoch))
-	for n := 0; len(m.expiry) > 0 && m.expiry[0].due <= now; n++ {
+	m.look()
+	for n := 0; len(m.expiry) > 0 && m.expiry[0].due <= m.steady; n++ {
 		e := m.expiry[0]
 		m.put(e, e.val, false)
 		m.stats.Expired++

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"ribd/shard/rib"
 )
@@ -178,6 +177,7 @@ func (m *Manager) keep(urgent bool) error {
 	m.mu.Unlock()
 	err := m.o.Journal.Append(b.records.bytes(), urgent)
 	m.mu.Lock()
+	m.look()
 	if err != nil {
 		m.stats.NotKept += uint64(len(b.undo))
 		return fmt.Errorf("%w: %w", ErrNotKept, err)
@@ -248,6 +248,7 @@ func (m *Manager) undoTo(to mark) {
 // request does one request of a group, as far as the entries.
 func (m *Manager) request(r *request) {
 	start := m.batch.mark()
+	m.look()
 	switch r.kind {
 	case requestWithdraw:
 		r.found = make([]bool, len(r.keys))
@@ -257,9 +258,8 @@ func (m *Manager) request(r *request) {
 		}
 	case requestAnnounce, requestCheck:
 		r.results = make([]Result, len(r.routes))
-		now := time.Now()
 		for i := range r.routes {
-			err := m.announce(&r.routes[i], &r.results[i], now)
+			err := m.announce(&r.routes[i], &r.results[i])
 			if err == nil {
 				m.pause(i)
 				continue
@@ -287,6 +287,7 @@ func (m *Manager) pause(i int) {
 	if i%slice == slice-1 {
 		m.mu.Unlock()
 		m.mu.Lock()
+		m.look()
 	}
 }
 
@@ -308,7 +309,7 @@ func (m *Manager) withdraw(k *Key) (found bool) {
 
 // announce checks a route and makes it the value of its key, as far as the
 // entries.
-func (m *Manager) announce(r *Route, res *Result, now time.Time) (err error) {
+func (m *Manager) announce(r *Route, res *Result) (err error) {
 	k := r.Key
 	if m.scratch, err = k.normalise(m.scratch); err != nil {
 		return err
@@ -328,7 +329,7 @@ func (m *Manager) announce(r *Route, res *Result, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	v := value{attrs: id, src: src, created: now.UnixNano(), renewed: now.UnixNano()}
+	v := value{attrs: id, src: src, created: m.wall, renewed: m.wall}
 	v.guarded = m.isGuarded(&k, id)
 	ttl := r.TTL
 	if ttl == 0 && v.guarded {

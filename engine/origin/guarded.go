@@ -72,6 +72,7 @@ func (m *Manager) setGuards(g Guards) (held, released int) {
 		return 0, 0
 	}
 	m.guards = g
+	m.look()
 	b := &m.batch
 	b.begin()
 	for id, s := range m.sets {

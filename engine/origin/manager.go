@@ -87,6 +87,8 @@ type Manager struct {
 	expiry   expiry
 	timer    *time.Timer
 	armed    int64 // when timer fires; 0: it does not
+	wall     int64 // the clocks as look read them: ns since 1970
+	steady   int64 // ns since epoch
 	order    order
 	newest   int64 // the last time that a key came, ns since 1970
 	stats    Stats

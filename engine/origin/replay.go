@@ -11,6 +11,7 @@ func (m *Manager) replay() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.batch.begin()
+	m.look()
 	now := time.Now()
 	err := m.o.Journal.Replay(func(rec []byte) error {
 		r := newRecordReader(rec)
