@@ -125,8 +125,8 @@ policies:
 peers:
   - {address: 127.20.81.1, as: 65001, mode: passive}
   - {address: 127.20.81.2, as: 64512, mode: passive}
-  - {address: 127.20.81.3, as: 65003, mode: passive, export: accept-all, import: plain, families: [ipv4-unicast, ipv4-vpn, ipv4-flowspec]}
-  - {address: 127.20.81.4, as: 65004, mode: passive, export: accept-all, import: vpn, families: [ipv4-unicast, ipv4-vpn, ipv4-flowspec]}
+  - {address: 127.20.81.3, as: 65003, mode: passive, flowspec_validation: off, export: accept-all, import: plain, families: [ipv4-unicast, ipv4-vpn, ipv4-flowspec]}
+  - {address: 127.20.81.4, as: 65004, mode: passive, flowspec_validation: off, export: accept-all, import: vpn, families: [ipv4-unicast, ipv4-vpn, ipv4-flowspec]}
 `, nil)
 	to := e.BGPAddrs()[0].String()
 	fs := []wire.Family{wire.IPv4Unicast, wire.IPv4VPN, wire.IPv4FlowSpec}

@@ -25,7 +25,7 @@ func otherNames() (fs []wire.Family, names string) {
 	for _, x := range otherFamilies {
 		fs, names = append(fs, x.f), names+x.f.String()+", "
 	}
-	return fs, "families: [" + names + "ipv4-unicast]"
+	return fs, "flowspec_validation: off, families: [" + names + "ipv4-unicast]"
 }
 
 // hopOf is a next hop that routes of a family may have.

@@ -45,6 +45,9 @@ type player struct {
 	refreshes []wire.RouteRefresh
 	said      []string // messages in their order: "update", "end-of-rib", "refresh 1" and so on
 	longest   int      // octets of the longest message
+	families  int      // so many End-of-RIBs are to come
+	keep      bool
+	updates   []string // with keep: every UPDATE, in hex
 	opened    wire.Open
 	done      chan struct{}
 }
@@ -62,6 +65,7 @@ type playerOptions struct {
 	as2      bool              // without 4-octet AS numbers
 	bare     bool              // without any capability
 	extended bool              // with extended messages
+	keep     bool              // the UPDATEs that it is sent, octet for octet
 	more     []wire.Capability // besides
 }
 
@@ -91,7 +95,7 @@ func tryPlay(t *testing.T, to string, o playerOptions) (*player, error) {
 	if o.hold == 0 {
 		o.hold = 90
 	}
-	p := &player{t: t, conn: conn, as: o.as, table: map[string][]byte{}, labels: map[string][]byte{}, done: make(chan struct{})}
+	p := &player{t: t, conn: conn, as: o.as, keep: o.keep, families: len(o.families), table: map[string][]byte{}, labels: map[string][]byte{}, done: make(chan struct{})}
 	open := wire.AppendOpen(nil, &wire.Open{AS: o.as, HoldTime: o.hold, ID: o.id, Capabilities: p.capabilities(o)})
 	up := make(chan error, 1)
 	go p.read(up)
@@ -190,6 +194,9 @@ func (p *player) take(msg []byte) {
 		p.refreshes = append(p.refreshes, r)
 		p.said = append(p.said, fmt.Sprintf("refresh %d %s", r.Subtype, r.Family))
 	case wire.MsgUpdate:
+		if p.keep {
+			p.updates = append(p.updates, fmt.Sprintf("%x", msg))
+		}
 		var u wire.Update
 		if err := u.Parse(msg, &p.parse); err != nil {
 			p.t.Errorf("UPDATE from ribd: %v: %x", err, msg)
