@@ -185,7 +185,10 @@ func (m *Manager) SetSource(n rib.PeerNum, s Source) {
 
 // RemoveSource forgets a peer, once its number is dropped.
 func (m *Manager) RemoveSource(n rib.PeerNum) {
+	m.mu.Lock()
 	m.sources.Delete(n)
+	m.unrestrict(n)
+	m.mu.Unlock()
 	m.sourcesChanged.Add(1 << 32) // what groups remember of its sets goes, too
 }
 

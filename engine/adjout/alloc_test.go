@@ -54,3 +54,28 @@ func TestChangesAllocateNothing(t *testing.T) {
 		t.Errorf("%.2f allocations a change", each)
 	}
 }
+
+// TestExplainAllocatesNothing asks for a route that is sent to some members and
+// refused to others.
+func TestExplainAllocatesNothing(t *testing.T) {
+	w := newWorld(t, shard.Options{Shards: 1}, Options{})
+	l := w.localSource(map[string]struct{}{"1": {}, "2": {}})
+	for i := range 4 {
+		p := w.peer(i, false, false)
+		to := p.to()
+		if i == 2 {
+			to.Export = &policy{key: "none", rib: w.rib, set: func(a attrSpec) (attrSpec, bool) { return a, false }}
+		}
+		w.join(p, to)
+	}
+	w.announce(&testPeer{num: l.num}, "192.0.2.0/24", spec(), -1)
+	w.settle()
+	k := trie.Key4(0xc0000200)
+	dst := make([]Verdict, 0, 8)
+	if n := testing.AllocsPerRun(1000, func() { dst = w.m.Explain(rib.TableIPv4Unicast, k, 24, l.num, 0, false, dst[:0]) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if len(dst) != 4 {
+		t.Errorf("%d verdicts, want 4", len(dst))
+	}
+}

@@ -19,6 +19,17 @@
 // encodes what differs as a batch, grouped by set. Members that are in step get
 // it at once, by TrySend on that goroutine: no other is on the way.
 //
+// A source may have an audience of its own (Source.Only). Its routes are in the
+// state like all others, and who is not in the audience is not handed the parts
+// of a batch that are about them. Route server clients, of which each has the best
+// path that it may have, have a list of paths instead (see mixed.go).
+//
+// # Who asks
+//
+// Told waits until all groups have come to a mark in the feed; Explain says what
+// has become of one path towards each member, and why; Preview what a peer would
+// be sent for a route that is not there.
+//
 // # Who is not in step
 //
 // A member that can't take a batch lags. It gets a goroutine of its own, which

@@ -46,6 +46,9 @@ func TestEveryFamilyIsSentOn(t *testing.T) {
 		{wire.IPv4VPN, 65001<<32 | 2, "192.0.2.0/24", nil, labels(8), "192.0.2.1"},
 		{wire.IPv6VPN, 65001<<32 | 1, "2001:db8::/48", nil, labels(9), "2001:db8::1"},
 		{wire.IPv4FlowSpec, 0, "", rule, nil, ""},
+		{wire.IPv6FlowSpec, 0, "", []byte{7, 1, 32, 0, 0x20, 0x01, 0x0d, 0xb8}, nil, ""},
+		{wire.IPv4FlowSpecVPN, 0, "", []byte{13, 0, 0, 253, 233, 0, 0, 0, 1, 1, 24, 192, 0, 2}, nil, ""},
+		{wire.IPv6FlowSpecVPN, 0, "", []byte{15, 0, 0, 253, 233, 0, 0, 0, 1, 1, 32, 0, 0x20, 0x01, 0x0d, 0xb8}, nil, ""},
 		{wire.L2VPNEVPN, 0, "", evpn, nil, "192.0.2.1"},
 	}
 	to := b.to()
@@ -112,5 +115,39 @@ func TestEveryFamilyIsSentOn(t *testing.T) {
 	w.settle()
 	if len(b.sink.held) > 0 || b.sink.spurious > 0 {
 		t.Errorf("left: %v, %d withdrawals of what was not there", b.sink.held, b.sink.spurious)
+	}
+}
+
+// TestRulesKeepTheirNextHops sends rules of all four families on, with next hops
+// that are targets of redirects and without, also of VPNs (RFC 8955 8).
+func TestRulesKeepTheirNextHops(t *testing.T) {
+	rules := map[wire.Family][]byte{
+		wire.IPv4FlowSpec: {5, 1, 24, 192, 0, 2}, wire.IPv6FlowSpec: {7, 1, 32, 0, 0x20, 0x01, 0x0d, 0xb8},
+		wire.IPv4FlowSpecVPN: {13, 0, 0, 253, 233, 0, 0, 0, 1, 1, 24, 192, 0, 2},
+		wire.IPv6FlowSpecVPN: {15, 0, 0, 253, 233, 0, 0, 0, 1, 1, 32, 0, 0x20, 0x01, 0x0d, 0xb8},
+	}
+	for _, hop := range []string{"", "192.0.2.77", "2001:db8::77"} {
+		w := newWorld(t, shard.Options{Shards: 1}, Options{})
+		from, to := w.peer(1, false, false), w.peer(2, false, false)
+		target := to.to()
+		target.Families, target.NextHop = nil, NextHopSelf
+		for f := range rules {
+			target.Families = append(target.Families, f)
+		}
+		w.join(to, target)
+		for f, nlri := range rules {
+			a := with(spec(65001), func(a *attrSpec) { a.Hop, a.Other = hop, redirectHop })
+			table, _ := w.rib.Table(f, 0)
+			id, _ := w.rib.Attrs().Intern(a.canonical())
+			k, n, _ := w.rib.RawKey(nlri)
+			w.fan.Announce(table, k, n, &rib.Path{Peer: from.num, Attrs: id, Received: 1})
+		}
+		w.settle()
+		for f, nlri := range rules {
+			got, ok := to.sink.held[route{f, 0, string(nlri), 0}]
+			if a := parse([]byte(got)); !ok || a.Hop != hop || a.Other != redirectHop {
+				t.Errorf("%v, next hop %q: sent %t, as %+v", f, hop, ok, a)
+			}
+		}
 	}
 }

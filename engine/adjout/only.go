@@ -2,6 +2,7 @@ package adjout
 
 import (
 	"maps"
+	"time"
 
 	"ribd/shard/rib"
 )
@@ -14,8 +15,13 @@ type audiences map[rib.PeerNum]*audience
 // audience is members by their Target.ID; nil: everybody.
 type audience struct {
 	ids     map[string]struct{}
-	changed bool // the source was there before, with another one
+	changed bool      // the source was there before, with another one
+	gone    time.Time // RemoveSource; zero: not
 }
+
+// goneFor is how long an audience stays when its source is gone: longer than a
+// group is behind with the source's routes.
+const goneFor = 10 * time.Minute
 
 // reach says whether a member is sent the routes of a source: nobody is sent its
 // own.
@@ -54,10 +60,28 @@ func (m *Manager) restrict(n rib.PeerNum, ids map[string]struct{}, known bool) {
 	if now == nil {
 		now = audiences{}
 	}
-	now[n] = &audience{maps.Clone(ids), known}
+	for src, a := range now {
+		if !a.gone.IsZero() && time.Since(a.gone) > goneFor {
+			delete(now, src)
+		}
+	}
+	now[n] = &audience{ids: maps.Clone(ids), changed: known}
 	if ids == nil && !known {
 		delete(now, n)
 	}
+	m.only.Store(&now)
+}
+
+// unrestrict notes that a source is gone. What groups still have of its routes
+// stays with its audience until they have read that. The manager's lock is held.
+func (m *Manager) unrestrict(n rib.PeerNum) {
+	old := *m.only.Load()
+	a := old[n]
+	if a == nil {
+		return
+	}
+	now := maps.Clone(old)
+	now[n] = &audience{ids: a.ids, gone: time.Now()}
 	m.only.Store(&now)
 }
 

@@ -157,8 +157,9 @@ func (t *Target) key() string {
 // rest is in its rib.PeerInfo.
 type Source struct {
 	RRClient bool // a client of ours as route reflector (RFC 4456)
-	// Only has the Target.ID of the members that are sent its routes, of all
-	// others policy refuses them. nil: everybody may be sent them.
+	// Only has the Target.ID of the members that are sent its routes; to the
+	// others it is as if policy refused them, but that they count for Target.AddPath
+	// there too, as a peer's own do. nil: everybody may be sent them.
 	Only map[string]struct{}
 }
 
