@@ -1,6 +1,7 @@
 // Package ribd is a routing table to embed: it loads BGP dumps (MRT) into a
 // sharded copy-on-write RIB and answers longest matches on it, with every path
-// of every peer and its attributes.
+// of every peer and its attributes. It builds, writes and reads UPDATE messages
+// and Flow Spec rules, too.
 //
 //	t, err := ribd.Open(ribd.Options{})
 //	…
@@ -20,6 +21,16 @@
 // Memory: tables and attributes lie outside the Go heap, in address space that
 // is reserved by Open and taken as it fills. What a Route or Path gives out is
 // copied and may be kept; a Route itself reads its View and ends with it.
+//
+// # Messages and rules
+//
+// Update.Encode writes what a program wants to announce or withdraw as UPDATE
+// messages, DecodeUpdates reads them, with an error that says which octet is
+// malformed by which RFC. A FlowRule is a Flow Specification: read from text
+// (ParseFlowRule) or from an NLRI (DecodeFlowRule), made into one
+// (FlowRule.NLRI), its actions written into attributes
+// (Attributes.SetFlowActions). A Matcher finds, among many rules, those that a
+// packet matches.
 //
 // The package brings in neither an HTTP server nor policies nor sessions: those
 // are in cmd/ribd, on the same tables.
