@@ -87,16 +87,21 @@ peers:
 
 // ask gets a shape from ribd's API on its socket.
 func (d *daemon) ask(path string, into any, n *int) (int, error) {
-	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
-		return net.Dial("unix", filepath.Join(d.dir, "http.sock"))
-	}}}
-	resp, err := c.Get("http://ribd" + path)
+	resp, err := d.get(path)
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
 	err = json.NewDecoder(resp.Body).Decode(into)
 	return *n, err
+}
+
+// get asks ribd's API on its socket.
+func (d *daemon) get(path string) (*http.Response, error) {
+	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", filepath.Join(d.dir, "http.sock"))
+	}}}
+	return c.Get("http://ribd" + path)
 }
 
 var birdCount = regexp.MustCompile(`Routes:\s+(\d+) imported`)
@@ -154,13 +159,10 @@ func (e *env) launch(r *rival) (*daemon, error) {
 	if err != nil || program == "" {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	d := &daemon{rival: r}
+	if d.to, err = freePort(); err != nil {
 		return nil, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	d := &daemon{rival: r, to: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))}
 	if d.dir, err = os.MkdirTemp(e.dir, "daemon"); err != nil {
 		return nil, err
 	}
@@ -194,6 +196,16 @@ func (e *env) launch(r *rival) (*daemon, error) {
 	text, _ := os.ReadFile(d.log)
 	d.stop()
 	return nil, fmt.Errorf("%s does not listen on %s:\n%s", r.name, d.to, text)
+}
+
+// freePort returns a port of loopback that nobody listens on.
+func freePort() (netip.AddrPort, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort(), nil
 }
 
 // explain adds the end of the daemon's log to an error, and stops the daemon.

@@ -299,7 +299,7 @@ func (e *env) lpm() error {
 		}
 		rival := askBart(buildBart(family.ps), as)
 		pair := func(name string, ours asker, chain bool, goal *benchkit.Goal) {
-			a, b := benchkit.Slices(e.Runs, slices, e.side(ours, chain, 3), e.side(rival, chain, 1))
+			a, b := benchkit.Slices(e.Runs, lpmSlices, e.side(ours, chain, 3), e.side(rival, chain, 1))
 			e.add(benchkit.Paired("longest match "+family.name+", "+name, "ns", "bart.Fast", a, b, benchkit.LessIsBetter, e.atFull(goal)))
 		}
 		pair("independent", img, false, family.independent)
@@ -307,7 +307,7 @@ func (e *env) lpm() error {
 		pair("whole (Reader), independent", whole, false, nil)
 		pair("whole (Reader), each waits", whole, true, nil)
 		old := askPatricia(family.ps, as)
-		a, b := benchkit.Slices(e.Runs, slices, e.side(img, false, 3), e.side(old, false, -2))
+		a, b := benchkit.Slices(e.Runs, lpmSlices, e.side(img, false, 3), e.side(old, false, -2))
 		e.add(benchkit.Paired("longest match "+family.name+", independent, beside patricia", "ns", "kentik/patricia", a, b, benchkit.LessIsBetter, nil))
 		r.Close()
 		m.close()
@@ -315,8 +315,8 @@ func (e *env) lpm() error {
 	return nil
 }
 
-// slices is how many turns a run of look-ups has.
-const slices = 21
+// lpmSlices is how many turns a run of look-ups has.
+const lpmSlices = 21
 
 // side makes one side of a pair: weight says how many look-ups, for a slice of five
 // to ten milliseconds. Each slice goes on where the one before stopped, and first

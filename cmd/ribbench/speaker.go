@@ -38,8 +38,9 @@ type speaker struct {
 	err               error
 }
 
-// speak opens a session from a loopback address to a daemon and brings it up.
-func speak(from netip.Addr, to netip.AddrPort, as uint32, addPath bool, seen func(msg []byte)) (*speaker, error) {
+// speak opens a session from a loopback address to a daemon and brings it up. It
+// is for IPv4 unicast, and for other families that are named.
+func speak(from netip.Addr, to netip.AddrPort, as uint32, addPath bool, seen func(msg []byte), also ...wire.Family) (*speaker, error) {
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 10 * time.Second}
 	conn, err := d.Dial("tcp", to.String())
 	if err != nil {
@@ -48,6 +49,9 @@ func speak(from netip.Addr, to netip.AddrPort, as uint32, addPath bool, seen fun
 	s := &speaker{conn: conn, addPath: addPath, seen: seen, done: make(chan struct{})}
 	id := from.As4()
 	caps := []wire.Capability{wire.MultiprotocolCapability(wire.IPv4Unicast), {Code: wire.CapRouteRefresh}, wire.AS4Capability(as)}
+	for _, f := range also {
+		caps = append(caps, wire.MultiprotocolCapability(f))
+	}
 	if addPath {
 		both := wire.NewFamilySet(wire.IPv4Unicast)
 		caps = append(caps, wire.AddPathCapability(both, both))

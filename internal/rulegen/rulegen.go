@@ -21,10 +21,12 @@ type Set struct {
 	o     Options
 }
 
-// Rule is one rule: its NLRI, canonical, with the length field, and a packet that
-// it matches.
+// Rule is one rule: its NLRI, canonical, with the length field, the network that
+// its destination is in (the zero one where it names none), and a packet that it
+// matches.
 type Rule struct {
 	NLRI []byte
+	Net  netip.Prefix
 	Hit  Packet
 }
 
@@ -159,17 +161,19 @@ var services = []uint16{80, 443, 22, 25, 53, 8080, 8443, 3306, 25565, 5060}
 func (g *maker) rule() Rule {
 	b := ruleBuilder{v6: g.o.IPv6, hit: g.packet()}
 	b.hit.Dst = g.dst
+	net := g.at
 	switch n := g.IntN(100); {
 	case n < 70:
 		b.prefix(1, netip.PrefixFrom(g.dst, g.dst.BitLen()))
 	case n < 99:
 		b.prefix(1, g.at)
 	default: // nothing of the destination
+		net = netip.Prefix{}
 		b.prefix(2, g.o.Prefixes[g.IntN(len(g.o.Prefixes))])
 		b.hit.Src = g.host(b.source)
 	}
 	g.shape(&b)
-	return Rule{NLRI: b.finish(), Hit: b.hit}
+	return Rule{NLRI: b.finish(), Net: net, Hit: b.hit}
 }
 
 func (g *maker) shape(b *ruleBuilder) {
