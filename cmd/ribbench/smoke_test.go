@@ -55,3 +55,23 @@ func smoke(f measureFlags) error {
 	c := allCommand{f}
 	return c.Run()
 }
+
+// So can those of Flow Spec, and the naive walk agrees.
+func TestSmokeFlowspec(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds ribd and starts it a few times")
+	}
+	name := filepath.Join(t.TempDir(), "report.json")
+	t.Chdir(filepath.Join("..", ".."))
+	c := flowspecCommand{measureFlags: measureFlags{Smoke: true, Data: ".", JSON: name}}
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := benchkit.ReadReport(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) < 22 {
+		t.Errorf("%d figures, want 22 or more", len(r.Rows))
+	}
+}
