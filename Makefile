@@ -9,12 +9,14 @@ FUZZTIME  ?= 10s
 PKGS      ?= ./...
 TESTFLAGS ?=
 BENCHFLAGS ?= --baseline bench/baseline/linux-amd64-2.json
+FLOWSPEC_BASELINE ?= bench/baseline/flowspec-linux-amd64-2.json
+ANNOUNCE_BASELINE ?= bench/baseline/announce-linux-amd64-2.json
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unversioned)
 LDFLAGS   := -X main.version=$(VERSION)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## bin/ribd, bin/ribctl and bin/ribbench
@@ -56,11 +58,21 @@ bench: build ## measure, beside the best that others have, in one run
 bench-bgp: build ## measure sessions, beside BIRD 2 in the same run
 	$(BIN)/ribbench bgp --ribd $(BIN)/ribd --baseline bench/baseline/bgp-linux-amd64-2.json
 
+.PHONY: bench-flowspec
+bench-flowspec: build ## measure Flow Spec: packets matched, rules taken in, beside GoBGP 4 and BIRD 2
+	$(BIN)/ribbench flowspec --ribd $(BIN)/ribd $(if $(wildcard $(FLOWSPEC_BASELINE)),--baseline $(FLOWSPEC_BASELINE))
+
+.PHONY: bench-announce
+bench-announce: build ## measure routes that programs announce, beside GoBGP 3 in the same run
+	$(BIN)/ribbench announce --ribd $(BIN)/ribd $(if $(wildcard $(ANNOUNCE_BASELINE)),--baseline $(ANNOUNCE_BASELINE))
+
 .PHONY: bench-smoke
 bench-smoke: build ## run every benchmark once, to see that it runs
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short -timeout 15m $(PKGS)
 	$(BIN)/ribbench all --smoke --ribd $(BIN)/ribd
 	$(BIN)/ribbench bgp --smoke --ribd $(BIN)/ribd
+	$(BIN)/ribbench flowspec --smoke --ribd $(BIN)/ribd
+	$(BIN)/ribbench announce --smoke --ribd $(BIN)/ribd
 
 .PHONY: peers
 peers: ## install the real routers and readers that tests compare with (apt-get, go, pip)

@@ -30,6 +30,9 @@ func Dial(addr string) (*Conn, error) {
 	return &Conn{c: c, r: bufio.NewReaderSize(c, 32<<10)}, nil
 }
 
+// Close ends the connection.
+func (c *Conn) Close() error { return c.c.Close() }
+
 var contentLength = []byte("content-length:")
 
 // Ask sends one request and reads the answer, whose status must be 200.

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"ribd/internal/benchkit"
+)
+
+// Announcing can be measured, whether or not GoBGP is on this machine.
+func TestAnnounceSmoke(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds ribd and starts it a few times")
+	}
+	name := filepath.Join(t.TempDir(), "report.json")
+	t.Chdir(filepath.Join("..", ".."))
+	c := announceCommand{measureFlags: measureFlags{JSON: name, Smoke: true, Data: "."}}
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := benchkit.ReadReport(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != 6 {
+		t.Errorf("%d figures, want 6", len(r.Rows))
+	}
+	for _, row := range r.Rows {
+		if row.Ours.Median <= 0 || row.Verdict != "" {
+			t.Errorf("%s: %v, verdict %q of a smoke run", row.Name, row.Ours, row.Verdict)
+		}
+	}
+}
