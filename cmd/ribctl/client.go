@@ -88,6 +88,7 @@ type request struct {
 	body         io.Reader
 	contentType  string
 	accept       string
+	key          string // Idempotency-Key
 }
 
 // do sends a request and returns the answer's body where it is a good one. An
@@ -107,6 +108,9 @@ func (c *client) do(ctx context.Context, r request) (io.ReadCloser, error) {
 	}
 	if r.accept != "" {
 		req.Header.Set("Accept", r.accept)
+	}
+	if r.key != "" {
+		req.Header.Set("Idempotency-Key", r.key)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -47,6 +48,9 @@ func words(f *kong.Flag) (w []string, file, ok bool) {
 			}
 		}
 		return w, false, true
+	}
+	if f.Target.Kind() == reflect.Pointer { // a number of a path, and no filter
+		return nil, false, false
 	}
 	w, ok = map[string][]string{
 		"family":        {"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-vpn", "ipv6-vpn"},

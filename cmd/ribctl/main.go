@@ -42,6 +42,10 @@ type commands struct {
 	Peers      peersCommand      `cmd:"" help:"Peers: sessions and what dumps told of, one a line."`
 	Peer       peerCommand       `cmd:"" help:"All of one peer: state and why, capabilities of both ends, routes, errors, history."`
 	Advertised advertisedCommand `cmd:"" help:"What a peer is sent."`
+	Announce   announceCommand   `cmd:"" help:"Announce paths: attributes as flags, or from a file."`
+	Withdraw   withdrawCommand   `cmd:"" help:"Withdraw paths that were announced."`
+	Paths      pathsCommand      `cmd:"" help:"What is announced from here, and to how many peers."`
+	Updates    updatesCommand    `cmd:"" help:"The exact UPDATE messages of paths, as hex, without sending them."`
 	Enable     enableCommand     `cmd:"" help:"Let a peer's session start again."`
 	Disable    disableCommand    `cmd:"" help:"End a peer's session and keep it down."`
 	Reset      resetCommand      `cmd:"" help:"End a peer's session and let it start again."`
@@ -99,7 +103,7 @@ func runAt(ctx context.Context, args []string, in io.Reader, out, errs io.Writer
 	var c commands
 	parser, err := kong.New(&c,
 		kong.Name("ribctl"),
-		kong.Description("Asks a ribd: look-ups, routes, counts, sessions, loads and figures.\n\n"+
+		kong.Description("Asks a ribd: look-ups, routes, counts, sessions, loads and figures; announces and withdraws.\n\n"+
 			"Exit codes: 0 all went well; 1 the server refused, could not be reached, or could not answer all; 2 wrong command line."),
 		kong.Writers(out, errs),
 		kong.Exit(func(code int) { panic(exited(code)) }),

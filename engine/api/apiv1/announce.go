@@ -88,3 +88,34 @@ type Updates struct {
 	Refused  []UpdateRefused `json:"refused"`
 	Sent     []PathAnnounced `json:"sent"` // null: nothing was to be sent
 }
+
+// PathInput is a path that is to be originated, or named to be withdrawn. What is
+// left out has the default that openapi.yaml tells.
+type PathInput struct {
+	Prefix            string             `json:"prefix,omitempty"`
+	NLRI              string             `json:"nlri,omitempty"` // hex, in families without prefixes
+	Family            string             `json:"family,omitempty"`
+	RD                string             `json:"rd,omitempty"`
+	Labels            []uint32           `json:"labels,omitempty"`
+	PathID            *uint32            `json:"path_id,omitempty"`
+	Origin            string             `json:"origin,omitempty"`
+	ASPath            *string            `json:"as_path,omitempty"`
+	NextHop           string             `json:"next_hop,omitempty"` // an address or "self"
+	NextHopLinkLocal  string             `json:"next_hop_link_local,omitempty"`
+	MED               *uint32            `json:"med,omitempty"`
+	LocalPref         *uint32            `json:"local_pref,omitempty"`
+	Communities       []string           `json:"communities,omitempty"`
+	LargeCommunities  []string           `json:"large_communities,omitempty"`
+	ExtCommunities    []string           `json:"ext_communities,omitempty"`
+	AtomicAggregate   bool               `json:"atomic_aggregate,omitempty"`
+	Aggregator        string             `json:"aggregator,omitempty"`
+	OriginatorID      string             `json:"originator_id,omitempty"`
+	ClusterList       []string           `json:"cluster_list,omitempty"`
+	OnlyToCustomer    *uint32            `json:"only_to_customer,omitempty"`
+	AIGP              *uint64            `json:"aigp,omitempty"`
+	UnknownAttributes []UnknownAttribute `json:"unknown_attributes,omitempty"`
+	Peers             []string           `json:"peers,omitempty"` // addresses, ids or names
+	TTL               string             `json:"ttl,omitempty"`   // such as 10m
+	Send              bool               `json:"send,omitempty"`  // of POST updates
+	Withdraw          bool               `json:"withdraw,omitempty"`
+}
