@@ -233,3 +233,26 @@ func TestRedirectForms(t *testing.T) {
 		}
 	}
 }
+
+// A message with rules has no next hop but for one that they redirect to, though
+// other routes of the update need one (RFC 8955 section 4).
+func TestRulesHaveNoNextHop(t *testing.T) {
+	r, err := ribd.ParseFlowRule("destination 192.0.2.0/24 then discard")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := r.NLRI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := ribd.Update{Announce: []ribd.NLRI{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}, n}}
+	u.Attributes.NextHop = netip.MustParseAddr("203.0.113.1")
+	b, err := u.Encode(ribd.MessageOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	us, err := ribd.DecodeUpdates(b, ribd.MessageOptions{})
+	if err != nil || len(us) != 2 || us[0].Attributes.NextHop != u.Attributes.NextHop || us[1].Attributes.NextHop.IsValid() {
+		t.Errorf("%+v, %v", us, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"ribd/wire"
 	"ribd/wire/flowspec"
@@ -74,8 +75,8 @@ type MalformedError = wire.Error
 // Encode returns the update as messages, one after the other, as few as hold
 // it; several where there are routes of several families, or too many for one.
 // Withdrawals come first. Whatever the families, the next hop is in
-// Attributes.NextHop: all need one but Flow Spec (RFC 4271 section 5.1.3, RFC
-// 8955 section 4).
+// Attributes.NextHop: all need one (RFC 4271 section 5.1.3) but Flow Spec, whose
+// messages have one only where a rule is redirected to it (RFC 8955 section 4).
 //
 // The error says which route or attribute cannot be written.
 func (u *Update) Encode(o MessageOptions) ([]byte, error) {
@@ -110,7 +111,11 @@ func (u *Update) Encode(o MessageOptions) ([]byte, error) {
 		if err := u.Attributes.fits(f); err != nil {
 			return nil, err
 		}
-		if err := e.Announce(f, attrs); err != nil {
+		of := attrs
+		if flowspec.Is(f) && !u.Attributes.redirectsToHop() {
+			of = without(attrs, wire.AttrNextHop)
+		}
+		if err := e.Announce(f, of); err != nil {
 			return nil, errors.New("ribd: the attributes leave no room for a route in a message")
 		}
 		if err := encodeRoutes(e, f, routes); err != nil {
@@ -237,6 +242,12 @@ func encodeLabels(labels []uint32) ([]byte, error) {
 		b = append(b, byte(l>>12), byte(l>>4), byte(l<<4)|last)
 	}
 	return b, nil
+}
+
+// redirectsToHop is true where the next hop is what a Flow Spec rule redirects
+// to (RedirectNextHop).
+func (a *Attributes) redirectsToHop() bool {
+	return slices.ContainsFunc(a.ExtCommunities, func(c ExtCommunity) bool { return c>>48 == 0x0800 })
 }
 
 // fits says whether routes of a family can have the next hop.

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 
 	"ribd"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // FuzzUpdates: whatever the messages are, what the library reads out of them it
@@ -67,6 +69,8 @@ func FuzzUpdates(f *testing.F) {
 			}
 			if len(u.Announce) == 0 {
 				u.Attributes = ribd.Attributes{}
+			} else if a := &u.Attributes; flowspec.Is(u.Announce[0].Family) && !slices.ContainsFunc(a.ExtCommunities, isRedirectHop) {
+				a.NextHop, a.NextHopLinkLocal = netip.Addr{}, netip.Addr{} // RFC 8955 section 4
 			}
 			if !sameRoutes(all.Withdraw, u.Withdraw) || !sameRoutes(all.Announce, u.Announce) ||
 				all.EndOfRIB != u.EndOfRIB || !reflect.DeepEqual(all.Attributes, u.Attributes) {
@@ -75,6 +79,8 @@ func FuzzUpdates(f *testing.F) {
 		}
 	})
 }
+
+func isRedirectHop(c ribd.ExtCommunity) bool { return c>>48 == 0x0800 }
 
 func messageOptions(mode byte) ribd.MessageOptions {
 	o := ribd.MessageOptions{TwoOctetAS: mode&1 != 0, Extended: mode&2 != 0}
@@ -93,7 +99,7 @@ func sameRoutes(a, b []ribd.NLRI) bool {
 	for i := range a {
 		x, y := a[i], b[i]
 		x.Labels, y.Labels = nil, nil
-		if x.Family.SAFI() == wire.IPv4FlowSpec.SAFI() || x.Family.SAFI() == wire.IPv4FlowSpecVPN.SAFI() {
+		if flowspec.Is(x.Family) {
 			x.Raw, y.Raw = nil, nil
 		}
 		if !reflect.DeepEqual(x, y) {
