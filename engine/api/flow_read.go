@@ -506,6 +506,9 @@ func (x *ruleReader) finish(r *pathReader) *problem {
 		}
 		return nil
 	}
+	if was := flowspec.ActionsOf(r.in.attrs); was.HasTrafficAction {
+		x.actions.HasTrafficAction = true // JSON tells of its bits alone
+	}
 	x.edit.Start(r.in.attrs)
 	if err := x.actions.Apply(&x.edit, flowspec.RedirectCommunity); err != nil {
 		return bad("actions", "%s", trimPackage(err))

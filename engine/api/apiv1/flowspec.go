@@ -120,3 +120,16 @@ type FlowVerdict struct {
 	Shadowed  []string     `json:"shadowed"`
 	Error     string       `json:"error,omitempty"`
 }
+
+// FlowAnnounced answers a rule that was announced.
+type FlowAnnounced struct {
+	ID        string       `json:"id"`
+	Text      string       `json:"text"`
+	NLRI      string       `json:"nlri"` // hex
+	Family    string       `json:"family"`
+	RD        *string      `json:"rd"`
+	PathID    *uint32      `json:"path_id"`
+	AttrsID   uint32       `json:"attrs_id"`
+	ExpiresAt *time.Time   `json:"expires_at"`
+	Peers     []PeerAnswer `json:"peers"`
+}
