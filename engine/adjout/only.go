@@ -81,7 +81,7 @@ func (m *Manager) unrestrict(n rib.PeerNum) {
 		return
 	}
 	now := maps.Clone(old)
-	now[n] = &audience{ids: a.ids, gone: time.Now()}
+	now[n] = &audience{ids: a.ids, changed: a.changed, gone: time.Now()} // a group may not have adopted the change yet
 	m.only.Store(&now)
 }
 
