@@ -43,9 +43,7 @@ func (m *matcher) match(b *probe, hits []uint32) []uint32 {
 	if b.hasDst {
 		for i := range m.dst {
 			t := &m.dst[i]
-			for g := t.find(b.dst.shift(t.offset)); g != 0; g = m.groups[g].outer {
-				hits = m.group(g, b, hits)
-			}
+			hits = m.chain(t.find(b.dst.shift(t.offset)), b, hits)
 		}
 	}
 	if m.rest != 0 {
@@ -54,17 +52,45 @@ func (m *matcher) match(b *probe, hits []uint32) []uint32 {
 	return hits
 }
 
-// group appends the rules of a group that fit, one after the other where they
-// are few.
+// chain appends the rules of a prefix that fit, and of the shorter ones around it.
+func (m *matcher) chain(r record, b *probe, hits []uint32) []uint32 {
+	for {
+		if n := r.rules & manyRules; n == manyRules {
+			hits = m.large(m.groups[r.rules>>5], b, hits)
+		} else {
+			hits = m.few(r.rules>>5, r.rules>>5+n, b, hits)
+		}
+		if r.outer == 0 {
+			return hits
+		}
+		r = m.record(r.outer)
+	}
+}
+
+// record returns what a narrow holds of a group.
+func (m *matcher) record(number uint32) record {
+	g := &m.groups[number]
+	if n := g.hi - g.lo; n <= few {
+		return record{g.lo<<5 | n, g.outer}
+	}
+	return record{number<<5 | manyRules, g.outer}
+}
+
+// group appends the rules of a group that fit.
 func (m *matcher) group(number uint32, b *probe, hits []uint32) []uint32 {
 	g := m.groups[number]
 	if g.index != 0 {
 		return m.large(g, b, hits)
 	}
-	heads := m.heads[g.lo:g.hi]
+	return m.few(g.lo, g.hi, b, hits)
+}
+
+// few appends the rules from lo to before hi that fit, one after the other.
+func (m *matcher) few(lo, hi uint32, b *probe, hits []uint32) []uint32 {
+	heads := m.heads[lo:hi]
 	for i := range heads {
 		if m.fits(&heads[i], b) {
-			hits = append(hits, g.lo+uint32(i))
+			hits = append(hits, lo+uint32(i))
 		}
 	}
 	return hits
@@ -84,9 +110,7 @@ func (m *matcher) large(g group, b *probe, hits []uint32) []uint32 {
 	if b.has&needSource != 0 {
 		for i := range x.source {
 			t := &x.source[i]
-			for g := t.find(b.source.shift(t.offset)); g != 0; g = m.groups[g].outer {
-				hits = m.group(g, b, hits)
-			}
+			hits = m.chain(t.find(b.source.shift(t.offset)), b, hits)
 		}
 	}
 	if x.rest != 0 {
@@ -153,7 +177,7 @@ func (b *builder) split(lo, hi int, of func(*entry) prefix) (tables []narrow) {
 		}
 		tables = append(tables, b.narrower.build(b.prefixes, base, func(i int, outer uint32) {
 			m.groups[int(base)+i].outer = outer
-		}))
+		}, m.record))
 	}
 	return tables
 }

@@ -161,7 +161,7 @@ func TestNarrowIsTheLongestPrefix(t *testing.T) {
 			ps = slices.Compact(ps)
 			outer := make([]uint32, len(ps))
 			var n narrower
-			tbl := n.build(ps, 1, func(i int, o uint32) { outer[i] = o })
+			tbl := n.build(ps, 1, func(i int, o uint32) { outer[i] = o }, func(number uint32) record { return record{rules: number} })
 			best := func(a address, shorter int) (found uint32) {
 				bits := -1
 				for i, p := range ps {
@@ -188,7 +188,7 @@ func TestNarrowIsTheLongestPrefix(t *testing.T) {
 				ends = append(ends, a)
 			}
 			for _, a := range ends {
-				if got, want := tbl.find(a), best(a, 129); got != want {
+				if got, want := tbl.find(a).rules, best(a, 129); got != want {
 					t.Fatalf("seed %d, round %d, %x: got %d, want %d of %v", seed, round, a, got, want, ps)
 				}
 			}
