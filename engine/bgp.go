@@ -260,6 +260,7 @@ func (s *bgp) shutdown(ctx context.Context) {
 		s.takeBack(ctx)
 	}
 	s.origin.Close() // so that what ends now is not sent
+	s.guarded.close()
 	if s.journal != nil {
 		if err := s.journal.Close(); err != nil {
 			s.log.Error("the journal of what is originated", "error", err)

@@ -15,40 +15,60 @@ import (
 // guarded is the addresses that nothing originated here may drop, limit or
 // redirect: those that sessions run between, this machine's own, and the next
 // hops of the best routes of live peers.
+//
+// Finding the next hops reads the whole table, 100 ms where it is a full one.
+// So who asks waits for that where nobody has asked for long, and else is given
+// those of some seconds ago while they are found anew.
 type guarded struct {
-	mu    sync.Mutex
-	addrs []netip.Addr // as they were at the time below
-	at    time.Time
+	mu        sync.Mutex
+	hops      []netip.Addr // sorted, each once, as they were at the time below
+	at        time.Time
+	asked     time.Time
+	timer     *time.Timer // of the next search, nil without one
+	searching bool
+	closed    bool
+	busy      sync.WaitGroup // searches by the timer
 }
 
-// guardedLast is how long the addresses that were found count: finding them
-// reads the whole table.
-const guardedLast = time.Second
+const (
+	// hopsEvery is how often next hops are searched while somebody asks, and
+	// hopsAsked how long after the last question that goes on. Ones that are
+	// older than hopsOld are not good enough.
+	hopsEvery = 3 * time.Second
+	hopsAsked = time.Minute
+	hopsOld   = 10 * time.Second
+)
 
-// forget makes the next question find them anew.
+// forget makes the next question find everything anew.
 func (g *guarded) forget() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.at = time.Time{}
 }
 
-// addresses returns them, sorted, each once. The caller does not change them.
-func (g *guarded) addresses(s *bgp) []netip.Addr {
+// close ends the searches: none reads the tables after it.
+func (g *guarded) close() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.at.IsZero() && time.Since(g.at) < guardedLast {
-		return g.addrs
+	g.closed = true
+	if g.timer != nil {
+		g.timer.Stop()
 	}
-	var as []netip.Addr
+	g.mu.Unlock()
+	g.busy.Wait()
+}
+
+// addresses returns them, sorted, each once.
+func (g *guarded) addresses(s *bgp) []netip.Addr {
+	as := slices.Clone(g.nextHops(s.rib))
 	add := func(a netip.Addr) {
 		if a = a.Unmap().WithZone(""); a.IsValid() && !a.IsUnspecified() {
 			as = append(as, a)
 		}
 	}
-	for _, st := range s.sessions.Peers() {
-		add(st.Address) // of dynamic neighbours too
-		if st.Session != nil {
-			add(st.Session.Local.Addr())
+	for _, b := range s.sessions.Briefs(nil) {
+		add(b.Address) // of dynamic neighbours too
+		if b.Session != nil {
+			add(b.Session.Local.Addr())
 		}
 	}
 	s.mu.Lock()
@@ -62,10 +82,64 @@ func (g *guarded) addresses(s *bgp) []netip.Addr {
 			add(p.Addr())
 		}
 	}
-	eachNextHop(s.rib, add)
 	slices.SortFunc(as, netip.Addr.Compare)
-	g.addrs, g.at = slices.Compact(as), time.Now()
-	return g.addrs
+	return slices.Compact(as)
+}
+
+// nextHops returns the next hops. The caller does not change them.
+func (g *guarded) nextHops(r *shard.RIB) []netip.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.asked = time.Now()
+	if g.closed {
+		return g.hops
+	}
+	if time.Since(g.at) > hopsOld {
+		g.hops, g.at = nextHopsOf(r), time.Now()
+	}
+	g.again(r)
+	return g.hops
+}
+
+// again sets the timer of the next search; g.mu is held.
+func (g *guarded) again(r *shard.RIB) {
+	if g.timer == nil && !g.searching && !g.closed && time.Since(g.asked) < hopsAsked {
+		g.timer = time.AfterFunc(hopsEvery, func() { g.search(r) })
+	}
+}
+
+// search is called by the timer.
+func (g *guarded) search(r *shard.RIB) {
+	g.mu.Lock()
+	g.timer = nil
+	if g.closed {
+		g.mu.Unlock()
+		return
+	}
+	g.searching = true
+	g.busy.Add(1)
+	g.mu.Unlock()
+	defer g.busy.Done()
+	hops := nextHopsOf(r)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.searching = false
+	g.hops, g.at = hops, time.Now()
+	g.again(r)
+}
+
+// nextHopsOf finds the next hops of the best routes of live peers, sorted, each
+// once.
+func nextHopsOf(r *shard.RIB) (as []netip.Addr) {
+	seen := map[netip.Addr]bool{}
+	eachNextHop(r, func(a netip.Addr) {
+		if a = a.Unmap().WithZone(""); a.IsValid() && !a.IsUnspecified() && !seen[a] {
+			seen[a] = true
+			as = append(as, a)
+		}
+	})
+	slices.SortFunc(as, netip.Addr.Compare)
+	return as
 }
 
 // eachNextHop calls f with the next hops of the best routes that live peers

@@ -330,7 +330,9 @@ func (m *Manager) announce(r *Route, res *Result) (err error) {
 		return err
 	}
 	v := value{attrs: id, src: src, created: m.wall, renewed: m.wall}
-	v.guarded = m.isGuarded(&k, id)
+	if v.guarded = m.isGuarded(&k, id); v.guarded {
+		m.askOwn()
+	}
 	ttl := r.TTL
 	if ttl == 0 && v.guarded {
 		ttl = m.guards.DefaultTTL

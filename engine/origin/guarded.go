@@ -31,19 +31,23 @@ func (m *Manager) isGuarded(k *Key, id rib.AttrID) bool {
 	return s.acts
 }
 
-// ownAddrs asks once in a group.
-func (m *Manager) ownAddrs() []addr {
+// askOwn asks once in a group for the addresses that are not to be hit. The lock
+// is given up meanwhile: what ends by itself must not wait for the answer.
+func (m *Manager) askOwn() {
 	b := &m.batch
-	if !b.hasOwn {
-		b.ownIs, b.hasOwn = sortedAddrs(m.o.Own()), true
+	if b.hasOwn {
+		return
 	}
-	return b.ownIs
+	m.mu.Unlock()
+	own := sortedAddrs(m.o.Own())
+	m.mu.Lock()
+	b.ownIs, b.hasOwn = own, true
 }
 
 // guard judges a guarded route that is to be the value of an entry (nil: of one
-// that is new).
+// that is new). askOwn comes before it.
 func (m *Manager) guard(k *Key, e *entry, v *value, ttl time.Duration) error {
-	if err := m.guards.place(targetOf(k), m.ownAddrs); err != nil {
+	if err := m.guards.place(targetOf(k), m.batch.ownIs); err != nil {
 		return err
 	}
 	if err := m.guards.ttl(ttl); err != nil {
@@ -72,9 +76,10 @@ func (m *Manager) setGuards(g Guards) (held, released int) {
 		return 0, 0
 	}
 	m.guards = g
-	m.look()
 	b := &m.batch
 	b.begin()
+	m.askOwn()
+	m.look()
 	for id, s := range m.sets {
 		attrs, _ := m.attrs.Bytes(id)
 		*s = set{refs: s.refs, blackhole: m.guards.blackhole(attrs)}

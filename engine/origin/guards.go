@@ -160,8 +160,9 @@ func targetOf(k *Key) (t target) {
 	return t
 }
 
-// place judges where a route or rule hits: the guards that need no numbers.
-func (g *Guards) place(t target, own func() []netip.Addr) *GuardError {
+// place judges where a route or rule hits: the guards that need no numbers. own
+// is sortedAddrs.
+func (g *Guards) place(t target, own []netip.Addr) *GuardError {
 	if !t.ok {
 		return &GuardError{GuardNoDestination, "it has no destination prefix, so it would hit everything"}
 	}
@@ -181,7 +182,7 @@ func (g *Guards) place(t target, own func() []netip.Addr) *GuardError {
 			return &GuardError{GuardProtected, fmt.Sprintf("%s overlaps %v, which is protected", t, p)}
 		}
 	}
-	if a, ok := t.covers(own()); ok {
+	if a, ok := t.covers(own); ok {
 		return &GuardError{GuardOwnAddress, fmt.Sprintf("%s covers %v, an address of ribd's sessions or a next hop", t, a)}
 	}
 	return nil

@@ -40,7 +40,8 @@ type Options struct {
 	Journal  Journal // nil: nothing is kept over a restart
 	Guards   Guards
 	// Own returns the addresses of ribd's sessions, both ends, and the next
-	// hops that it gives. It must not call the Manager. nil: none.
+	// hops that it gives. It is asked before routes are announced and guards
+	// set, and must not do either. nil: none.
 	Own func() []netip.Addr
 	// Source is told of a local source before its first route is in the RIB,
 	// and of the ids of the only peers that may be sent its routes, nil for all

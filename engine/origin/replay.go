@@ -26,6 +26,7 @@ func (m *Manager) replay() error {
 	if err != nil {
 		return err
 	}
+	m.askOwn()
 	var guarded []*entry
 	list := m.order.list()
 	for i, e := range list {
