@@ -26,8 +26,17 @@ const (
 	fieldPort
 	fieldLength
 	fieldFlags
+	fieldDSCP
+	fieldLabel
 	fieldCount
 )
+
+// fieldNeeds are the needs of rules that look at the field, and of packets that
+// have it.
+var fieldNeeds = [fieldCount]uint16{
+	fieldProtocol: needProtocol, fieldX: needSourcePort | needICMPType, fieldY: needDestinationPort | needICMPCode,
+	fieldPort: needAnyPort, fieldLength: needLength, fieldFlags: needTCPFlags, fieldDSCP: needDSCP, fieldLabel: needFlowLabel,
+}
 
 // maxClasses bounds the rows of a field, and so its memory: 32 octets a rule.
 const maxClasses = 256
@@ -36,13 +45,13 @@ const maxClasses = 256
 // others for the values from each of from up to the next.
 type classes struct {
 	field   uint8
-	from    []uint16
+	from    []uint32
 	rows    []uint64 // words for each row
 	summary []uint64 // sums(words) for each row
 }
 
 // class returns the row of a value.
-func (c *classes) class(v uint16) int {
+func (c *classes) class(v uint32) int {
 	i := 0
 	for n := len(c.from); n > 1; {
 		half := n / 2
@@ -56,38 +65,27 @@ func (c *classes) class(v uint16) int {
 
 // rowOf returns the row of the packet's value; for ports there are two.
 func (c *classes) rowOf(b *probe) (row, second int) {
-	var v uint16
+	if b.has&fieldNeeds[c.field] == 0 {
+		return 0, 0
+	}
+	var v uint32
 	switch c.field {
 	case fieldProtocol:
-		if b.has&needProtocol == 0 {
-			return 0, 0
-		}
-		v = uint16(b.protocol)
+		v = uint32(b.protocol)
 	case fieldX:
-		if b.has&(needSourcePort|needICMPType) == 0 {
-			return 0, 0
-		}
-		v = b.x
+		v = uint32(b.x)
 	case fieldY:
-		if b.has&(needDestinationPort|needICMPCode) == 0 {
-			return 0, 0
-		}
-		v = b.y
+		v = uint32(b.y)
 	case fieldPort:
-		if b.has&needAnyPort == 0 {
-			return 0, 0
-		}
-		return c.class(b.p), c.class(b.q)
+		return c.class(uint32(b.p)), c.class(uint32(b.q))
 	case fieldLength:
-		if b.has&needLength == 0 {
-			return 0, 0
-		}
-		v = b.length
+		v = uint32(b.length)
 	case fieldFlags:
-		if b.has&needTCPFlags == 0 {
-			return 0, 0
-		}
-		v = b.flags & flagBits
+		v = uint32(b.flags & flagBits)
+	case fieldDSCP:
+		v = uint32(b.dscp)
+	case fieldLabel:
+		v = b.flowLabel
 	}
 	row = c.class(v)
 	return row, row
@@ -139,15 +137,12 @@ func (s *bitmaps) match(m *matcher, lo uint32, b *probe, hits []uint32) []uint32
 
 // bitmapper builds bitmaps. It keeps its memory.
 type bitmapper struct {
-	spans []span16
-	cuts  []uint16
+	spans []ruleSpan
+	cuts  []uint32
 }
 
-// span16 is a range of a field that a rule lets through.
-type span16 struct {
-	rule   uint32
-	lo, hi uint16
-}
+// ruleSpan is a range of a field that a rule lets through.
+type ruleSpan struct{ rule, lo, hi uint32 }
 
 // build makes the bitmaps of rules.
 func (b *bitmapper) build(heads []head, extra []uint64) *bitmaps {
@@ -176,10 +171,7 @@ func (b *bitmapper) classes(field uint8, heads []head, extra []uint64, words int
 	}
 	b.cuts = append(b.cuts[:0], 0)
 	for _, s := range b.spans {
-		b.cuts = append(b.cuts, s.lo)
-		if s.hi != math.MaxUint16 {
-			b.cuts = append(b.cuts, s.hi+1)
-		}
+		b.cuts = append(b.cuts, s.lo, s.hi+1)
 	}
 	slices.Sort(b.cuts)
 	b.cuts = slices.Compact(b.cuts)
@@ -217,44 +209,45 @@ func (b *bitmapper) classes(field uint8, heads []head, extra []uint64, words int
 // add appends what a rule lets through of a field, and is false where it lets
 // everything through, also packets that do not have the field.
 func (b *bitmapper) add(field uint8, rule uint32, h *head, extra []uint64) bool {
-	var r range16
+	if h.need&fieldNeeds[field] == 0 {
+		return false
+	}
 	var t flowspec.Type
-	var need uint16
+	var r range16
 	switch field {
 	case fieldProtocol:
-		need, t, r = needProtocol, flowspec.TypeProtocol, range16{uint16(h.protocol.lo), uint16(h.protocol.span)}
+		t, r = flowspec.TypeProtocol, range16{uint16(h.protocol.lo), uint16(h.protocol.span)}
 	case fieldX:
-		need, t, r = needSourcePort|needICMPType, flowspec.TypeSourcePort, h.x
-		if h.need&needICMPType != 0 {
+		if t, r = flowspec.TypeSourcePort, h.x; h.need&needICMPType != 0 {
 			t = flowspec.TypeICMPType
 		}
 	case fieldY:
-		need, t, r = needDestinationPort|needICMPCode, flowspec.TypeDestinationPort, h.y
-		if h.need&needICMPCode != 0 {
+		if t, r = flowspec.TypeDestinationPort, h.y; h.need&needICMPCode != 0 {
 			t = flowspec.TypeICMPCode
 		}
 	case fieldPort:
-		need, t, r = needAnyPort, flowspec.TypePort, h.port
-	case fieldLength:
-		need, t, r = needLength, flowspec.TypePacketLength, h.length
+		t, r = flowspec.TypePort, h.port
+	case fieldLength: // of which the head has what fits 16 bits
+		b.spans = append(b.spans, ruleSpan{rule, uint32(h.length.lo), uint32(h.length.lo) + uint32(h.length.span)})
+		return true
 	case fieldFlags:
-		need = needTCPFlags
+		b.addFlags(rule, h.flags)
+		return true
+	case fieldDSCP:
+		t, r = flowspec.TypeDSCP, range16{uint16(h.dscp.lo), uint16(h.dscp.span)}
+	case fieldLabel:
+		t = flowspec.TypeFlowLabel
 	}
-	if h.need&need == 0 {
-		return false
+	list := spansOf(h, extra, t)
+	if len(list) > manySpans {
+		list = []uint64{list[0]&^math.MaxUint32 | list[len(list)-1]&math.MaxUint32}
 	}
-	if field == fieldFlags {
-		return b.addFlags(rule, h.flags)
+	for _, s := range list {
+		b.spans = append(b.spans, ruleSpan{rule, uint32(s >> 32), uint32(s)})
 	}
-	if t != flowspec.TypePacketLength { // of which the head has what fits 16 bits
-		if list := spansOf(h, extra, t); list != nil && len(list) <= manySpans {
-			for _, s := range list {
-				b.spans = append(b.spans, span16{rule, uint16(s >> 32), uint16(s)})
-			}
-			return true
-		}
+	if list == nil {
+		b.spans = append(b.spans, ruleSpan{rule, uint32(r.lo), uint32(r.lo) + uint32(r.span)})
 	}
-	b.spans = append(b.spans, span16{rule, r.lo, r.lo + r.span})
 	return true
 }
 
@@ -263,18 +256,17 @@ func (b *bitmapper) add(field uint8, rule uint32, h *head, extra []uint64) bool 
 const flagBits = 0x3f
 
 // addFlags appends the values of those flags that fit the mask.
-func (b *bitmapper) addFlags(rule uint32, m mask16) bool {
-	for v := uint16(0); v <= flagBits; v++ {
-		if v&m.mask != m.value&flagBits {
+func (b *bitmapper) addFlags(rule uint32, m mask16) {
+	for v := uint32(0); v <= flagBits; v++ {
+		if v&uint32(m.mask) != uint32(m.value)&flagBits {
 			continue
 		}
-		if n := len(b.spans); n > 0 && b.spans[n-1].rule == rule && b.spans[n-1].hi == v-1 {
+		if n := len(b.spans); n > 0 && b.spans[n-1].rule == rule && b.spans[n-1].hi+1 == v {
 			b.spans[n-1].hi = v
 			continue
 		}
-		b.spans = append(b.spans, span16{rule, v, v})
+		b.spans = append(b.spans, ruleSpan{rule, v, v})
 	}
-	return true
 }
 
 // manySpans is how many spans of one rule the classes take; of a rule with more

@@ -138,11 +138,6 @@ func (p prefix) has(a address) bool {
 	return (a.hi^p.first.hi)&m.hi|(a.lo^p.first.lo)&m.lo == 0
 }
 
-// covers is true where every address of q is one of p.
-func (p prefix) covers(q prefix) bool {
-	return p.bits == 0 || p.offset == q.offset && p.bits <= q.bits && p.has(q.first)
-}
-
 // prefix reads the prefix that b, behind the type of the component, begins
 // with, and returns the octets that it takes.
 func (l layout) prefix(b []byte) (p prefix, n int) {

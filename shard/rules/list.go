@@ -38,16 +38,18 @@ const chunkMost = 128
 type chunk struct {
 	his     []uint64
 	entries []*entry
-	owned   bool // no snapshot has it: the writer may change it
+	turn    uint64 // of the list when it was made: later, snapshots have it
 }
 
 // list is entries in order, in chunks. A copy of the struct is a snapshot once
 // share was called.
 type list struct {
 	chunks []*chunk
-	before []int // by chunk: how many entries are in front; made by share
+	counts []int32 // by chunk: its entries
+	before []int   // by chunk: how many entries are in front; made by share
 	n      int
-	owned  bool // no snapshot has chunks
+	turn   uint64 // times that it was shared
+	owned  bool   // no snapshot has chunks
 }
 
 // find returns the place of the first entry whose key is not below key, and
@@ -81,13 +83,13 @@ func (l *list) find(hi uint64, key []byte) (chunk, at int, same bool) {
 
 // share makes the list one that snapshots may have: the next change copies.
 func (l *list) share() {
-	l.before = make([]int, len(l.chunks))
+	l.before = make([]int, len(l.counts))
 	n := 0
-	for i, c := range l.chunks {
-		c.owned = false
+	for i, c := range l.counts {
 		l.before[i] = n
-		n += len(c.entries)
+		n += int(c)
 	}
+	l.turn++
 	l.owned = false
 }
 
@@ -97,14 +99,19 @@ func (l *list) own(i int) *chunk {
 		l.chunks, l.owned = slices.Clone(l.chunks), true
 	}
 	c := l.chunks[i]
-	if !c.owned {
-		c = &chunk{
-			his:     append(make([]uint64, 0, chunkMost), c.his...),
-			entries: append(make([]*entry, 0, chunkMost), c.entries...), owned: true,
-		}
+	if c.turn != l.turn {
+		c = l.chunk(c.his, c.entries)
 		l.chunks[i] = c
 	}
 	return c
+}
+
+// chunk makes a chunk that may be changed, with room for the most entries.
+func (l *list) chunk(his []uint64, entries []*entry) *chunk {
+	return &chunk{
+		his:     append(make([]uint64, 0, chunkMost), his...),
+		entries: append(make([]*entry, 0, chunkMost), entries...), turn: l.turn,
+	}
 }
 
 // replace puts e where one with the same key is.
@@ -114,7 +121,7 @@ func (l *list) replace(chunk, at int, e *entry) { l.own(chunk).entries[at] = e }
 func (l *list) insert(i, at int, e *entry) {
 	l.n++
 	if len(l.chunks) == 0 {
-		l.chunks, l.owned = append(l.chunks[:0:0], &chunk{owned: true}), true
+		l.chunks, l.counts, l.owned = []*chunk{l.chunk(nil, nil)}, []int32{0}, true
 	}
 	c := l.own(i)
 	if len(c.his) == chunkMost {
@@ -122,20 +129,20 @@ func (l *list) insert(i, at int, e *entry) {
 		if at == chunkMost && i == len(l.chunks)-1 { // they come in order: leave full ones behind
 			half = chunkMost
 		}
-		next := &chunk{
-			his:     append(make([]uint64, 0, chunkMost), c.his[half:]...),
-			entries: append(make([]*entry, 0, chunkMost), c.entries[half:]...), owned: true,
-		}
+		next := l.chunk(c.his[half:], c.entries[half:])
 		c.his = c.his[:half]
 		clear(c.entries[half:])
 		c.entries = c.entries[:half]
 		l.chunks = slices.Insert(l.chunks, i+1, next)
+		l.counts = slices.Insert(l.counts, i+1, int32(len(next.his)))
+		l.counts[i] = int32(half)
 		if at > half || half == chunkMost {
-			c, at = next, at-half
+			c, i, at = next, i+1, at-half
 		}
 	}
 	c.his = slices.Insert(c.his, at, e.hi)
 	c.entries = slices.Insert(c.entries, at, e)
+	l.counts[i]++
 }
 
 // remove takes the entry at a place out.
@@ -144,14 +151,21 @@ func (l *list) remove(i, at int) {
 	c := l.own(i)
 	c.his = slices.Delete(c.his, at, at+1)
 	c.entries = slices.Delete(c.entries, at, at+1)
+	l.counts[i]--
 	switch {
 	case len(c.his) == 0:
-		l.chunks = slices.Delete(l.chunks, i, i+1)
-	case i+1 < len(l.chunks) && len(c.his)+len(l.chunks[i+1].his) <= chunkMost/2:
+		l.drop(i)
+	case i+1 < len(l.chunks) && int(l.counts[i]+l.counts[i+1]) <= chunkMost/2:
 		next := l.chunks[i+1]
 		c.his, c.entries = append(c.his, next.his...), append(c.entries, next.entries...)
-		l.chunks = slices.Delete(l.chunks, i+1, i+2)
+		l.counts[i] += l.counts[i+1]
+		l.drop(i + 1)
 	}
+}
+
+func (l *list) drop(i int) {
+	l.chunks = slices.Delete(l.chunks, i, i+1)
+	l.counts = slices.Delete(l.counts, i, i+1)
 }
 
 // from yields the entries from the first whose key is not below key, with their

@@ -105,6 +105,11 @@ func TestManyRulesOfOnePrefix(t *testing.T) {
 		for range n { // told apart by a port alone: port, destination port or source port
 			add([]byte{4, byte(4 + m.IntN(3)), 0x91, byte(m.IntN(20)), byte(m.IntN(256))})
 		}
+		for range n / 10 {
+			if flowspec.Is6(f) { // or by a flow label
+				add([]byte{6, byte(flowspec.TypeFlowLabel), 0xa1, 0, 0, byte(m.IntN(20)), byte(m.IntN(256))})
+			}
+		}
 		slices.SortStableFunc(all, func(a, b trueRule) int { return flowspec.Compare(f, a.nlri, b.nlri) })
 		for i, r := range all { // of equal NLRI the last was set last
 			if i+1 == len(all) || string(all[i+1].nlri) != string(r.nlri) {
@@ -254,6 +259,29 @@ func TestPacketsOfTheGeneratorMeetItsRules(t *testing.T) {
 				t.Fatalf("%v does not match %+v (%s)", rule.String(), p, hex.EncodeToString(r.NLRI))
 			}
 		}
+	}
+}
+
+func TestChangesAreCompiledInALull(t *testing.T) {
+	tbl, packets, all := realistic(t, false, 3000, 10)
+	r := tbl.Publish()
+	if r.Compiled() {
+		t.Error("3,000 rules are compiled at once")
+	}
+	tbl.wait()
+	if s := r.matching.Load(); !r.Compiled() || len(s.base.heads) != len(all) || s.mid != nil {
+		t.Errorf("%d of %d rules in the base", len(s.base.heads), len(all))
+	}
+	var m Matches
+	for i := range 100 { // an overlay that is compiled by the first packet
+		tbl.Set(all[i], Value{ID: 1, Active: true})
+	}
+	r = tbl.Publish()
+	if r.Compiled() {
+		t.Error("100 changes are compiled at once")
+	}
+	if r.Match(&packets[0], &m); !r.Compiled() {
+		t.Error("100 changes are not compiled by a packet")
 	}
 }
 
