@@ -22,6 +22,7 @@ var flowSeeds = []string{
 	"protocol =tcp tcp-flags =syn&!ack|!=fin+psh|0xf02/2 fragment is-fragment+last-fragment&!dont-fragment",
 	"port 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78 79 80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98 99 100 101 102 103 104 105 106 107 108 109 110 111 112 113 114 115 116 117 118 119 120 121",
 	"destination 2001:db8::/32 source ::1234:5678:9a00:0/104 offset 65 protocol =icmpv6 icmp-type =128 flow-label =5/1",
+	"destination ::ffff:192.0.2.0/120 source ::192.0.2.0/125 offset 3",
 	"ipv6-flowspec fragment =first-fragment",
 	"rd 65000:1 destination 192.0.2.0/25",
 	"rd 192.0.2.1:5 destination 2001:db8::1/128",

@@ -38,7 +38,7 @@ func (a *Actions) Apply(e *wire.AttrEditor, form RedirectForm) error {
 	setOrRemove(e, wire.AttrIPv6ExtCommunities, b6)
 	switch r := a.Redirect; {
 	case r != nil && r.Kind == RedirectIP && form == RedirectNextHop:
-		e.SetNextHop(r.Addr.Unmap(), netip.Addr{})
+		e.SetNextHop(r.Addr, netip.Addr{})
 	case wasHop && !hasHop(b):
 		e.Remove(wire.AttrNextHop)
 	}
@@ -117,7 +117,7 @@ func (a *Actions) append(b, b6 []byte, form RedirectForm) (b8, b20 []byte) {
 		b = append(b, 0x80, 0x07, 0, 0, 0, 0, 0, flag(a.GoOn, 1)|flag(a.Sample, 2))
 	}
 	if r := a.Redirect; r != nil {
-		to, c := r.Addr.Unmap(), flag(r.Copy, 1)
+		to, c := r.Addr, flag(r.Copy, 1)
 		switch {
 		case r.Kind == RedirectRT && len(r.RT) == 20:
 			b6 = append(append(b6, 0x00, 0x0d), r.RT[2:]...)

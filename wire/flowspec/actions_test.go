@@ -121,6 +121,7 @@ func TestActionsAreWritten(t *testing.T) {
 		{"the target goes with its redirect", "discard", RedirectNextHop, ext(t, "192.0.2.1", "0800000000000000", ""), ext(t, "", "8006000000000000", "")},
 		{"any other next hop stays", "discard", RedirectCommunity, ext(t, "192.0.2.1", "", ""), ext(t, "192.0.2.1", "8006000000000000", "")},
 		{"to a route target of IPv6", "redirect [2001:db8::1]:5", RedirectNextHop, ext(t, "", "", rt6), ext(t, "", "", rt6+"000d20010db80000000000000000000000010005")},
+		{"to a mapped address", "redirect ip:::ffff:192.0.2.1", RedirectCommunity, ext(t, "", "", ""), ext(t, "", "", "000c00000000000000000000ffffc00002010000")},
 		{"unknown", "community 0x800d000102030405", RedirectCommunity, ext(t, "", "", ""), ext(t, "", "800d000102030405", "")},
 	} {
 		a, err := ParseActions(c.text)

@@ -94,7 +94,7 @@ func ParseRedirect(kind RedirectKind, value string) (Redirect, error) {
 		if err != nil || a.Zone() != "" {
 			return Redirect{}, fmt.Errorf("redirect: %q is not an address (such as 192.0.2.1 or 2001:db8::1)", value)
 		}
-		return Redirect{Kind: RedirectIP, Addr: a.Unmap()}, nil
+		return Redirect{Kind: RedirectIP, Addr: a}, nil
 	}
 	rt, err := parseRT(value)
 	if err != nil {

@@ -193,7 +193,7 @@ func (c *Component) parsePrefix(words []string) error {
 		return fmt.Errorf("%q behind the prefix (only offset N may be, once)", strings.Join(words[1:], " "))
 	}
 	a, err := netip.ParseAddr(addr)
-	if err != nil || a.Zone() != "" || a.Is4In6() && strings.Contains(addr, ".") {
+	if err != nil || a.Zone() != "" {
 		return fmt.Errorf("%q is not a prefix (such as 203.0.113.0/24 or 2001:db8::/32)", s)
 	}
 	n := a.BitLen()

@@ -38,6 +38,7 @@ func TestTextReadsAndIsWritten(t *testing.T) {
 		{"destination 2001:db8::/32 icmp-type echo-request", wire.IPv6FlowSpec, "0a 01200020010db8 078180", "destination 2001:db8::/32 icmp-type =echo-request then accept"},
 		{"destination ::1234:5678:9a00:0/65-104", wire.IPv6FlowSpec, "08 016841 2468acf134", "destination ::1234:5678:9a00:0/104 offset 65 then accept"},
 		{"destination ::1234:5678:9a00:0/104/65", wire.IPv6FlowSpec, "08 016841 2468acf134", "destination ::1234:5678:9a00:0/104 offset 65 then accept"},
+		{"destination ::ffff:192.0.2.0/120", wire.IPv6FlowSpec, "12 017800 00000000000000000000ffffc00002", "destination ::ffff:192.0.2.0/120 then accept"},
 		{"flow-label =5", wire.IPv6FlowSpec, "06 0d a100000005", "flow-label =5 then accept"},
 		{"ipv6-flowspec protocol =tcp", wire.IPv6FlowSpec, "03 038106", "ipv6-flowspec protocol =tcp then accept"},
 		{"rd 65000:1 destination 192.0.2.1 then discard", wire.IPv4FlowSpecVPN, "0e 0000fde800000001 0120c0000201", "rd 65000:1 destination 192.0.2.1/32 then rate-limit 0"},
