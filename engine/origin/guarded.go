@@ -100,6 +100,9 @@ func (m *Manager) setGuards(g Guards) (held, released int) {
 	return held, released
 }
 
+// maxLogged bounds the routes that are logged one by one.
+const maxLogged = 20
+
 // judge asks the guards again about entries, in the order in which they came, as
 // if they came now.
 func (m *Manager) judge(list []*entry) (held, released int) {
@@ -134,12 +137,17 @@ func (m *Manager) judge(list []*entry) (held, released int) {
 		m.show(e)
 		switch {
 		case v.held != nil && was[i].held == nil:
-			held++
-			m.log.Warn("the guards refuse what is originated: it is held back", "route", keyText(&k), "guard", string(v.held.Guard), "why", v.held.Detail)
+			if held++; held <= maxLogged {
+				m.log.Warn("the guards refuse what is originated: it is held back", "route", keyText(&k), "guard", string(v.held.Guard), "why", v.held.Detail)
+			}
 		case v.held == nil && was[i].held != nil:
-			released++
-			m.log.Info("the guards allow what was held back", "route", keyText(&k))
+			if released++; released <= maxLogged {
+				m.log.Info("the guards allow what was held back", "route", keyText(&k))
+			}
 		}
+	}
+	if held > maxLogged || released > maxLogged {
+		m.log.Warn("the guards judged what is originated anew", "held", held, "released", released)
 	}
 	return held, released
 }
