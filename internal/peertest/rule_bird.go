@@ -114,7 +114,8 @@ func (d *bird) WithdrawRules(rules ...Rule) error {
 }
 
 var (
-	birdRuleLine = regexp.MustCompile(`^(?:flow[46] \{ (.*) \})?\s+\[p\d+ `)
+	birdRuleLine = regexp.MustCompile(`^(?:flow[46] \{ (.*) \.{0,3}\})?\s+\[p\d+ `)
+	birdCut      = regexp.MustCompile(`,[^,;]*$`)
 	birdGeneric  = regexp.MustCompile(`\((generic|unknown|rt|ro)([^)]*)\)`)
 )
 
@@ -129,6 +130,9 @@ func (d *bird) Rules(family string) ([]Rule, error) {
 		l = strings.TrimRight(l, "\n")
 		if m := birdRuleLine.FindStringSubmatch(l); m != nil {
 			if m[1] != "" {
+				if !strings.HasSuffix(m[1], ";") {
+					m[1] = birdCut.ReplaceAllString(m[1], ";") // it has no room for more
+				}
 				if last, err = birdReadParts(m[1]); err != nil {
 					return nil, fmt.Errorf("bird: %q: %w", l, err)
 				}

@@ -28,6 +28,10 @@ func Announces(k Kind, r *Rule) error {
 		if r.RD != "" {
 			return fmt.Errorf("BIRD has no VPN forms")
 		}
+	case GoBGP4:
+		if r.octets() >= 240 {
+			return fmt.Errorf("GoBGP writes the length of 240 and more without the f before it (RFC 8955 4.1)")
+		}
 	}
 	for i := range r.Parts {
 		p := &r.Parts[i]
@@ -57,6 +61,9 @@ func Takes(k Kind, r *Rule) error {
 	if !slices.Contains(RuleFamilies(k), r.Family) {
 		return fmt.Errorf("%s does not know the family", k)
 	}
+	if (k == FRR || k == GoBGP4) && r.octets() >= 240 {
+		return fmt.Errorf("%s ends the session over an NLRI of 240 octets and more (RFC 8955 4.1 has 4095)", k)
+	}
 	for i := range r.Parts {
 		p := &r.Parts[i]
 		if p.Offset > 0 && (k == GoBGP4 || k == FRR) {
@@ -73,6 +80,34 @@ func Takes(k Kind, r *Rule) error {
 		}
 	}
 	return nil
+}
+
+// octets are those of the NLRI behind its length, values written as shortly as
+// they can be.
+func (r *Rule) octets() (n int) {
+	if r.RD != "" {
+		n += 8
+	}
+	for i := range r.Parts {
+		p := &r.Parts[i]
+		if n++; p.Type <= 2 {
+			n += 1 + (p.Prefix.Bits()-int(p.Offset)+7)/8
+			if r.Is6() {
+				n++
+			}
+		}
+		for _, o := range p.Ops {
+			switch {
+			case o.Value <= 0xff:
+				n += 2
+			case o.Value <= 0xffff:
+				n += 3
+			default:
+				n += 5
+			}
+		}
+	}
+	return n
 }
 
 // MaskOf returns what takes from a rule that which a daemon does not show.
@@ -99,10 +134,15 @@ func WaitRules(t testing.TB, r FlowSpec, family string, want []Rule, masks ...fu
 	})
 }
 
-// asBIRD: of one bit "not all" is "none".
+// birdShown are the operators that fit into a line of BIRD's, which ends with
+// "..." behind 256 characters.
+const birdShown = 40
+
+// asBIRD: of one bit "not all" is "none", and of a long rule the begin is shown.
 func asBIRD(r *Rule) {
 	for i := range r.Parts {
 		p := &r.Parts[i]
+		p.Ops = p.Ops[:min(birdShown, len(p.Ops))]
 		if !p.Bitmask() {
 			continue
 		}

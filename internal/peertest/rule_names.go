@@ -4,13 +4,15 @@ package peertest
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // names are what daemons call values, by component.
 var names = map[uint8]map[string]uint64{
-	3: {"icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "egp": 8, "igp": 9, "udp": 17, "rsvp": 46, "gre": 47, "esp": 50,
+	3: {"icmp": 1, "igmp": 2, "ipip": 4, "tcp": 6, "egp": 8, "igp": 9, "udp": 17, "rsvp": 46, "gre": 47, "ipv4": 4, "ipv6": 41, "esp": 50,
 		"ah": 51, "icmpv6": 58, "ipv6-icmp": 58, "ospf": 89, "pim": 103, "sctp": 132},
 	7: {"echo-reply": 0, "unreachable": 3, "redirect": 5, "echo-request": 8, "router-advertisement": 9, "router-solicit": 10,
 		"time-exceeded": 11, "parameter-problem": 12, "timestamp": 13, "timestamp-reply": 14},
@@ -62,4 +64,40 @@ func valueOf(kind uint8, word string) string {
 		}
 	}
 	return fmt.Sprint(sum)
+}
+
+// octetsOf are the octets that a number was written with: "=53/2".
+var octetsOf = regexp.MustCompile(`/[1248]\b`)
+
+// RuleOf makes a rule of components in words: names with "_" or "-", values
+// with names or numbers, an offset as "destination_offset".
+func RuleOf(family, rd string, match map[string]string, actions []uint64) (Rule, error) {
+	r := Rule{Family: family, RD: rd, Actions: actions}
+	for name, value := range match {
+		name = strings.ReplaceAll(name, "_", "-")
+		if strings.HasSuffix(name, "-offset") {
+			continue
+		}
+		p := Part{Type: uint8(max(0, slices.Index(partNames, name)))}
+		var err error
+		switch {
+		case p.Type == 0:
+			err = fmt.Errorf("no component is named that")
+		case p.Type <= 2:
+			if off := match[name+"_offset"]; off != "" {
+				value += "/" + off
+			}
+			err = p.prefix(value)
+		default:
+			value = octetsOf.ReplaceAllString(value, "")
+			value = strings.NewReplacer("true:0", "true", "false:0", "false").Replace(value)
+			p.Ops, err = parseOps(named(p.Type, value))
+		}
+		if err != nil {
+			return r, fmt.Errorf("%s %q: %w", name, value, err)
+		}
+		r.Parts = append(r.Parts, p)
+	}
+	r.sort()
+	return r, nil
 }
