@@ -132,10 +132,10 @@ func NewMatcher(list []FlowRule) (*Matcher, error) {
 		tables[which].Set(nlri, rules.Value{ID: uint64(i), Active: true, Terminal: r.Actions.Terminal()})
 	}
 	if tables[0] != nil {
-		m.v4 = tables[0].Publish()
+		m.v4 = tables[0].PublishCompiled()
 	}
 	if tables[1] != nil {
-		m.v6 = tables[1].Publish()
+		m.v6 = tables[1].PublishCompiled()
 	}
 	return m, nil
 }

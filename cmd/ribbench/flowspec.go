@@ -79,9 +79,7 @@ func newRuleTable(set *rulegen.Set, f wire.Family) (*ruleTable, error) {
 	for i := range t.packets {
 		t.packets[i] = packetOf(set.Packet(uint64(i)))
 	}
-	if err := t.publish(); err != nil {
-		return nil, err
-	}
+	t.rules = t.table.PublishCompiled()
 	var err error
 	t.rules.Walk(nil, func(nlri []byte, _ rules.Value, _ int) bool {
 		var r flowspec.Rule
@@ -91,16 +89,6 @@ func newRuleTable(set *rulegen.Set, f wire.Family) (*ruleTable, error) {
 		return err == nil
 	})
 	return t, err
-}
-
-// publish waits until the rules are compiled.
-func (t *ruleTable) publish() error {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if t.rules = t.table.Publish(); t.rules.Compiled() {
-			return nil
-		}
-	}
-	return fmt.Errorf("the rules are not compiled after a minute")
 }
 
 func packetOf(p rulegen.Packet) flowspec.Packet {

@@ -95,10 +95,3 @@ func (m *Matches) insert(e *entry) {
 		m.found[i-1], m.found[i] = m.found[i], m.found[i-1]
 	}
 }
-
-// Compiled is true where a match has nothing to compile first. It turns true by
-// itself, some milliseconds after many changes.
-func (r *Rules) Compiled() bool {
-	s := r.matching.Load()
-	return s.mid == nil || s.mid.ready.Load() != nil
-}

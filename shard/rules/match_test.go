@@ -265,11 +265,11 @@ func TestPacketsOfTheGeneratorMeetItsRules(t *testing.T) {
 func TestChangesAreCompiledInALull(t *testing.T) {
 	tbl, packets, all := realistic(t, false, 3000, 10)
 	r := tbl.Publish()
-	if r.Compiled() {
+	if s := r.matching.Load(); len(s.base.heads) > 0 || s.mid == nil {
 		t.Error("3,000 rules are compiled at once")
 	}
 	tbl.wait()
-	if s := r.matching.Load(); !r.Compiled() || len(s.base.heads) != len(all) || s.mid != nil {
+	if s := r.matching.Load(); len(s.base.heads) != len(all) || s.mid != nil {
 		t.Errorf("%d of %d rules in the base", len(s.base.heads), len(all))
 	}
 	var m Matches
@@ -277,11 +277,37 @@ func TestChangesAreCompiledInALull(t *testing.T) {
 		tbl.Set(all[i], Value{ID: 1, Active: true})
 	}
 	r = tbl.Publish()
-	if r.Compiled() {
+	mid := r.matching.Load().mid
+	if mid.ready.Load() != nil {
 		t.Error("100 changes are compiled at once")
 	}
-	if r.Match(&packets[0], &m); !r.Compiled() {
+	if r.Match(&packets[0], &m); mid.ready.Load() == nil {
 		t.Error("100 changes are not compiled by a packet")
+	}
+}
+
+func TestPublishCompiledLeavesNothingToDo(t *testing.T) {
+	m := newMaker(wire.IPv4FlowSpec, rand.Uint64(), 4)
+	tbl, want, _ := filled(t, m, 10)
+	tbl.wait()
+	for range 3 { // again with changes, and without
+		r := tbl.PublishCompiled()
+		if s := r.matching.Load(); s.mid != nil || len(s.recents) > 0 || tbl.overlay.compiling {
+			t.Errorf("%+v is left to do", s)
+		}
+		var found Matches
+		for range 100 {
+			p := m.packet()
+			same(t, r, want, &p, &found)
+		}
+		for i := range 300 {
+			nlri, v := m.nlri(t), Value{ID: uint64(i), Active: true}
+			tbl.Set(nlri, v)
+			want.set(t, nlri, v)
+		}
+		if d := want.rules[0].nlri; tbl.Delete(d) {
+			want.delete(d)
+		}
 	}
 }
 

@@ -136,15 +136,33 @@ func (t *Table) keep(b []byte) []byte {
 func (t *Table) Publish() *Rules {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	r := t.publish()
+	t.overlay.compileBeside()
+	return r
+}
+
+// PublishCompiled is Publish for rules that stay as they are: it compiles them
+// itself, and starts no goroutine.
+func (t *Table) PublishCompiled() *Rules {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.publish()
+	if o := &t.overlay; !o.compiling {
+		o.since = o.published
+		o.adopt(compile(r.active(), r.layout.v6))
+		r.matching.Store(o.matching())
+	}
+	return r
+}
+
+func (t *Table) publish() *Rules {
 	if !t.changed {
 		return t.last
 	}
 	t.changed = false
 	t.list.share()
-	r := &Rules{family: t.family, layout: t.comp.layout, list: t.list}
-	r.lengths = t.lengths
+	r := &Rules{family: t.family, layout: t.comp.layout, list: t.list, lengths: t.lengths}
 	t.last = r
 	r.matching.Store(t.overlay.publish())
-	t.overlay.compileBeside()
 	return r
 }
