@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -97,6 +98,12 @@ func plainPreview(_ string, routes []PreviewRoute) (messages []byte, refused []P
 func announcing(t testing.TB, change ...func(*origin.Options)) (*table, *Server, *fakeTold) {
 	t.Helper()
 	b, s, _ := withSessions(t)
+	return b, s, originate(t, b, s, change...)
+}
+
+// originate gives a server what it needs to announce.
+func originate(t testing.TB, b *table, s *Server, change ...func(*origin.Options)) *fakeTold {
+	t.Helper()
 	o := origin.Options{RIB: b.r, AS: 64512, Guards: origin.Guards{
 		Protected: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, MinLength4: 24, MaxTTL: 24 * time.Hour, DefaultTTL: time.Hour,
 	}}
@@ -110,7 +117,7 @@ func announcing(t testing.TB, change ...func(*origin.Options)) (*table, *Server,
 	t.Cleanup(m.Close)
 	f := &fakeTold{}
 	s.opts.Announcing = Announcing{Origin: m, Told: f.told, Preview: plainPreview}
-	return b, s, f
+	return f
 }
 
 const js = "application/json"
@@ -472,6 +479,36 @@ func TestWhoDoesNotReadIsMadeToWait(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 48<<20 {
 		t.Errorf("the heap grew by %d octets", grown)
+	}
+}
+
+func TestTheServersEndDoesNotWaitForLines(t *testing.T) {
+	_, s, _ := announcing(t)
+	url := onSocket(t, s)
+	for _, path := range []string{"/api/v1/paths", "/api/v1/updates"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: 1000\r\n\r\n%s\n", path, typeNDJSON, `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"}`)
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		in := bufio.NewReader(conn)
+		for line := ""; !strings.Contains(line, "{"); {
+			if line, err = in.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer func() {
+			if rest, _ := io.ReadAll(in); !strings.Contains(string(rest), "the server is shutting down") {
+				t.Errorf("%s: %s", path, rest)
+			}
+		}()
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	if err := s.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Shutdown: %v", err)
 	}
 }
 

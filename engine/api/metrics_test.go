@@ -20,11 +20,13 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(ribd_[a-z_]+)` ").FindAllStringSubmatch(string(doc), -1) {
 		listed[m[1]] = true
 	}
-	_, s, _ := withSessions(t)
+	_, s, _ := announcing(t)
+	s.post(t, 200, "POST", "/api/v1/paths", typeJSON, `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"}`, nil)
 	s.opts.Loads = &fakeLoads{}
 	s.metrics.Register(func(w *metrics.Writer) { // what engine has
 		(&metrics.UpdateGroups{}).Write(w)
 		(&metrics.PolicyFailures{Policy: "p", Term: 1}).Write(w)
+		(&metrics.Journal{}).Write(w)
 		collectFlow(w, flow.Stats{Families: []flow.FamilyStats{{Family: wire.IPv4FlowSpec}}})
 	})
 	s.do("GET", "/api/v1/lookup/10.1.2.3", "")

@@ -97,7 +97,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	for _, ct := range []string{typeNDJSON, "application/yaml", "text/plain"} {
 		openapi3filter.RegisterBodyDecoder(ct, text)
 	}
-	_, s, peers := withSessions(t)
+	b, s, peers := withSessions(t)
 	s.opts.Loads = &fakeLoads{list: []apiv1.Load{{ID: "1", State: "done"}}}
 	var reloadErr error
 	key := "x"
@@ -192,6 +192,8 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	for _, uri := range []string{"/api/v1/paths", "/api/v1/updates", "/api/v1/flowspec", "/api/v1/flowspec/match", "/api/v1/mitigations", "/api/v1/reload", "/api/v1/peers", "/api/v1/peers/1.2.3.4/reset"} {
 		check("POST", uri, "{}")
 	}
+	originate(t, b, s)
+	pathsAreDescribed(t, doc, check, each)
 	s.opts.Ready = func() (bool, string) { return false, "" }
 	check("GET", "/readyz", "")
 	for _, e := range s.exact {
@@ -205,6 +207,56 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// pathsAreDescribed announces, lists and withdraws, carried out and refused.
+func pathsAreDescribed(t *testing.T, doc *openapi3.T, check func(method, uri, body string, headers ...string) (int, string), each func(*openapi3.Schema, string)) {
+	t.Helper()
+	const one, blackhole = `{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66"}`, `{"prefix":"203.0.113.1","next_hop":"192.0.2.66","communities":["blackhole"]}`
+	vpn := `{"prefix":"10.9.1.0/24","family":"ipv4-vpn","rd":"65001:1","labels":[100],"path_id":7,"next_hop":"192.0.2.66","ttl":"10m","peers":["192.0.2.9"],"as_path":"65001 {1,2}","aigp":5,"unknown_attributes":[{"type":99,"value":"00"}]}`
+	rule := `{"family":"ipv4-flowspec","nlri":"0501180a0900"}`
+	asJSON := func(method, uri, body string, status int, headers ...string) {
+		t.Helper()
+		if code, answer := check(method, uri, body, append([]string{"Content-Type", typeJSON}, headers...)...); code != status {
+			t.Errorf("%s %s %s: %d, want %d: %s", method, uri, body, code, status, answer)
+		}
+	}
+	asJSON("POST", "/api/v1/paths", one, 200, headerKey, "k")
+	asJSON("POST", "/api/v1/paths", one, 200, headerKey, "k")
+	asJSON("POST", "/api/v1/paths", vpn, 422, headerKey, "k")
+	asJSON("POST", "/api/v1/paths", "["+vpn+","+rule+"]", 200)
+	asJSON("POST", "/api/v1/paths", "["+vpn+","+blackhole+"]", 422)
+	asJSON("POST", "/api/v1/paths", `{"prefix":"10.0.0.0/8"}`, 400)
+	asJSON("POST", "/api/v1/paths", `{"prefix":"10.0.0.0/8","peers":["9.9.9.9"]}`, 404)
+	asJSON("POST", "/api/v1/paths", one, 406, "Accept", "image/png")
+	asJSON("POST", "/api/v1/paths", one, 403, "Origin", "http://x")
+	asJSON("POST", "/api/v1/paths", "["+strings.Repeat(" ", maxList)+"]", 413)
+	asJSON("POST", "/api/v1/updates", one, 200)
+	asJSON("POST", "/api/v1/updates?peer=192.0.2.9", `[{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66","send":true},{"prefix":"198.51.100.0/24","next_hop":"192.0.2.66"},`+rule+`,{"prefix":"10.9.1.0/24","withdraw":true}]`, 200)
+	asJSON("POST", "/api/v1/updates?peer=9.9.9.9", one, 404)
+	asJSON("POST", "/api/v1/updates?x=1", one, 400)
+	asJSON("POST", "/api/v1/updates", blackhole[:1]+`"send":true,`+blackhole[1:], 422)
+	check("POST", "/api/v1/updates", one, "Content-Type", "text/plain")
+	line := func(schemas []string, answer string) {
+		t.Helper()
+		for i, l := range strings.Split(strings.TrimSpace(answer), "\n") {
+			each(doc.Components.Schemas[schemas[i]].Value, l)
+		}
+	}
+	_, answer := check("POST", "/api/v1/paths", one+"\nx\n"+blackhole+"\n"+rule, "Content-Type", typeNDJSON)
+	line([]string{"PathAnnounced", "LineError", "LineError", "PathAnnounced"}, answer)
+	_, answer = check("POST", "/api/v1/updates", one+"\nx\n", "Content-Type", typeNDJSON)
+	line([]string{"Updates", "LineError"}, answer)
+	check("GET", "/api/v1/paths", "")
+	check("GET", "/api/v1/paths?limit=1", "")
+	check("GET", "/api/v1/paths?rd=x", "")
+	_, answer = check("GET", "/api/v1/paths", "", "Accept", typeNDJSON)
+	each(doc.Components.Schemas["OriginatedPath"].Value, answer)
+	_, answer = check("DELETE", "/api/v1/paths", rule+"\n"+rule, "Content-Type", typeNDJSON)
+	line([]string{"PathWithdrawn", "LineError"}, answer)
+	asJSON("DELETE", "/api/v1/paths", "["+one+"]", 200)
+	asJSON("DELETE", "/api/v1/paths", one, 404)
+	asJSON("DELETE", "/api/v1/paths", vpn, 200)
 }
 
 // sessionsAreDescribed asks for what changes sessions and the configuration,

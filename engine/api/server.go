@@ -134,6 +134,7 @@ type Server struct {
 	calls    sync.Pool
 	streams  atomic.Int64
 	onces    sync.Map // Idempotency-Keys of requests that are being carried out
+	reading  sync.Map // *fasthttp.RequestCtx of bodies of lines
 	stopping atomic.Bool
 
 	mu        sync.Mutex
@@ -220,6 +221,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.listeners = nil
 	s.mu.Unlock()
+	s.stopReading()
 	return s.http.ShutdownWithContext(ctx)
 }
 

@@ -175,10 +175,12 @@ func (c *call) updateLines(t previewTarget) *problem {
 	if p := c.stream(); p != nil {
 		return p
 	}
-	l := &lineReader{src: &source{c, c.bodyReader()}, buf: make([]byte, lineIn)}
+	src, closed := c.lineSource()
+	l := &lineReader{src: src, buf: make([]byte, lineIn)}
 	var r pathReader
 	r.begin(c, takesPreview, false)
 	c.streamBody(typeNDJSON, "", func(out *sink) error {
+		defer closed()
 		for {
 			line, tooLong, ok := l.next()
 			switch {
