@@ -21,4 +21,9 @@ func (s *bgp) collect(w *metrics.Writer) {
 		p := metrics.PolicyFailures{Policy: f.Policy, Term: f.Term, Count: f.Count}
 		p.Write(w)
 	}
+	if s.journal != nil {
+		st := s.journal.Stats()
+		j := metrics.Journal{LogBytes: uint64(st.LogBytes), SnapshotBytes: uint64(st.SnapshotBytes), Writes: st.Writes, Broken: st.Broken}
+		j.Write(w)
+	}
 }
