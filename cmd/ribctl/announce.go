@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"ribd/engine/api/apiv1"
 )
@@ -114,7 +115,7 @@ type announceCommand struct {
 	attributeFlags
 	fileFlag
 	Peer []string `help:"Only to this peer: address, id or name; may repeat. Default: all that policy allows." placeholder:"PEER"`
-	TTL  string   `name:"ttl" help:"Withdraw it after this time: 10m, 24h." placeholder:"TIME"`
+	TTL  string   `name:"ttl" help:"Withdraw it after this time: 10m, 24h, or seconds." placeholder:"TIME"`
 	Key  string   `name:"idempotency-key" help:"Do it once, however often it is sent with this key within a day." placeholder:"KEY"`
 }
 
@@ -132,9 +133,17 @@ func (c *announceCommand) Run(e *env) error {
 		return err
 	}
 	for i := range list {
-		list[i].Peers, list[i].TTL = c.Peer, c.TTL
+		list[i].Peers, list[i].TTL = c.Peer, withUnit(c.TTL)
 	}
 	return s.list(e, list, announcedRow)
+}
+
+// withUnit makes seconds of a bare number.
+func withUnit(ttl string) string {
+	if _, err := strconv.ParseUint(ttl, 10, 64); err == nil {
+		return ttl + "s"
+	}
+	return ttl
 }
 
 // withdrawCommand withdraws what is originated.
@@ -191,6 +200,8 @@ type outcome struct {
 	verb         string
 	peers        []peerOutcome
 	rows         [][]string
+	head         []string // of rows; nil: of paths
+	before       []string // lines in front of them
 }
 
 type peerOutcome struct {
@@ -207,21 +218,27 @@ func announcedRow(t *outcome, line []byte) error {
 	if err := json.Unmarshal(line, &a); err != nil {
 		return fmt.Errorf("the server's answer is not what this ribctl knows: %w", err)
 	}
+	t.announced(keyName(&a.PathKey), a.ExpiresAt, a.Peers)
+	return nil
+}
+
+// announced notes what became of a path or rule at peers.
+func (t *outcome) announced(name string, expires *time.Time, peers []apiv1.PeerAnswer) {
 	t.verb = "announced"
 	t.done++
 	end := "-"
-	if a.ExpiresAt != nil {
-		end = a.ExpiresAt.UTC().Format("2006-01-02T15:04:05Z")
+	if expires != nil {
+		end = expires.UTC().Format("2006-01-02T15:04:05Z")
 	}
-	if len(a.Peers) == 0 && t.done <= fewRows {
-		t.rows = append(t.rows, []string{keyName(&a.PathKey), "-", "no peer", "", end, ""})
+	if len(peers) == 0 && t.done <= fewRows {
+		t.rows = append(t.rows, []string{name, "-", "no peer", "", end, ""})
 	}
-	for _, p := range a.Peers {
-		name := orDash(p.Peer)
-		i := slices.IndexFunc(t.peers, func(q peerOutcome) bool { return q.peer == name })
+	for _, p := range peers {
+		peer := orDash(p.Peer)
+		i := slices.IndexFunc(t.peers, func(q peerOutcome) bool { return q.peer == peer })
 		if i < 0 {
 			i = len(t.peers)
-			t.peers = append(t.peers, peerOutcome{name, map[string]int{}})
+			t.peers = append(t.peers, peerOutcome{peer, map[string]int{}})
 		}
 		t.peers[i].states[p.State]++
 		if t.done <= fewRows {
@@ -229,10 +246,9 @@ func announcedRow(t *outcome, line []byte) error {
 			if p.Reason != nil {
 				reason = printable(*p.Reason)
 			}
-			t.rows = append(t.rows, []string{keyName(&a.PathKey), name, p.State, number(p.AdvertisedPathID), end, reason})
+			t.rows = append(t.rows, []string{name, peer, p.State, number(p.AdvertisedPathID), end, reason})
 		}
 	}
-	return nil
 }
 
 // withdrawnRow notes an answer to a withdrawal.
@@ -253,7 +269,14 @@ func withdrawnRow(t *outcome, line []byte) error {
 func (t *outcome) show(e *env) error {
 	switch {
 	case t.done > 0 && t.done <= fewRows && t.verb == "announced":
-		tab := newTable(e.out, "PREFIX", "PEER", "STATE", ">PATH ID", "UNTIL", "REASON")
+		for _, line := range t.before {
+			fmt.Fprintln(e.out, line)
+		}
+		head := t.head
+		if head == nil {
+			head = []string{"PREFIX", "PEER", "STATE", ">PATH ID", "UNTIL", "REASON"}
+		}
+		tab := newTable(e.out, head...)
 		for _, r := range t.rows {
 			if err := tab.add(r...); err != nil {
 				return err

@@ -39,6 +39,7 @@ type commands struct {
 	Routes     routesCommand     `cmd:"" help:"Routes of a prefix, or all that pass the filters."`
 	Count      countCommand      `cmd:"" help:"Count the prefixes and paths that pass the filters."`
 	Stats      statsCommand      `cmd:"" help:"Figures of the server: table, memory, look-ups."`
+	Flowspec   flowspecCommand   `cmd:"" help:"Flow Spec rules: list, show, add, delete, and what a packet meets."`
 	Peers      peersCommand      `cmd:"" help:"Peers: sessions and what dumps told of, one a line."`
 	Peer       peerCommand       `cmd:"" help:"All of one peer: state and why, capabilities of both ends, routes, errors, history."`
 	Advertised advertisedCommand `cmd:"" help:"What a peer is sent."`

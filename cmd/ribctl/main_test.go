@@ -222,6 +222,8 @@ func TestEveryFilterOfTheAPIIsAFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, help, _ := ask(t, url, "", "routes", "--help")
+	_, rules, _ := ask(t, url, "", "flowspec", "list", "--help")
+	help += rules
 	for line := range strings.Lines(string(spec)) {
 		name, ok := strings.CutPrefix(strings.TrimSpace(line), "- name: ")
 		if !ok {
@@ -267,6 +269,10 @@ func TestCompletionsComplete(t *testing.T) {
 		{"ribctl routes --origin", "--origin-asn --originator-id"},
 		{"ribctl completion z", "zsh"},
 		{"ribctl config d", "diff"},
+		{"ribctl flowspec m", "match"},
+		{"ribctl flowspec match --dst", "--dst --dst-port"},
+		{"ribctl flowspec match --fragment f", "first-fragment"},
+		{"ribctl flowspec --val", "--valid"},
 		{"ribctl disable --m", "--message"},
 		{"ribctl routes --filter-reason as", "as-loop as-set"},
 	} {

@@ -26,9 +26,6 @@ type flowMatcher struct {
 
 // flowMatcher begins a request.
 func (c *call) flowMatcher() (*flowMatcher, *problem) {
-	if c.s.opts.Flow == nil {
-		return nil, later("", "Flow Spec")
-	}
 	if c.flow == nil {
 		c.flow = &flowMatcher{s: c.s}
 	}
@@ -68,20 +65,21 @@ func (m *flowMatcher) match(p *flowspec.Packet) {
 	r.Match(p, &m.found)
 }
 
-// line answers one packet as a JSON object, or says in its place why not.
-func (m *flowMatcher) line(dst, packet []byte) []byte {
+// line answers one packet as a line of JSON, or says in its place why not.
+func (m *flowMatcher) line(dst, packet []byte, number int) []byte {
 	if wrong := m.reader.read(packet); wrong != "" {
-		dst = append(dst, `{"error":`...)
-		return append(appendString(dst, wrong), '}')
+		return appendLineError(dst, number, bad("", "%s", wrong))
 	}
 	m.match(&m.reader.p)
-	return appendVerdict(dst, &m.found, &m.effects)
+	return append(appendVerdict(dst, &m.found, &m.effects), '\n')
 }
 
 // flowMatch is POST flowspec/match.
 func (c *call) flowMatch() *problem {
+	if c.s.opts.Flow == nil {
+		return later("", "Flow Spec")
+	}
 	media := c.mediaType()
-	answer := media
 	switch media {
 	case typeJSON, typeNDJSON, typeOctets:
 	default:
@@ -90,7 +88,7 @@ func (c *call) flowMatch() *problem {
 		}
 		return fail(415, "Content-Type", "%s: packets come as application/json (one), application/x-ndjson (one a line) or application/octet-stream (packed)", shown(media))
 	}
-	if _, p := c.accept(answer); p != nil {
+	if _, p := c.accept(media); p != nil {
 		return p
 	}
 	if p := c.identity(); p != nil {
@@ -153,9 +151,9 @@ func (m *flowMatcher) lines(c *call) *problem {
 			line, tooLong, ok := t.next()
 			switch {
 			case tooLong:
-				buf = append(buf, `{"error":"the line is too long for a packet"}`...)
+				buf = appendLineError(buf, t.line, fail(413, "", "is over %d octets long", maxLine))
 			case ok:
-				buf = m.line(buf, line)
+				buf = m.line(buf, line, t.line)
 				n++
 			default:
 				count.Add(n)
@@ -169,7 +167,7 @@ func (m *flowMatcher) lines(c *call) *problem {
 				m.refresh()
 				continue
 			}
-			if buf = append(buf, '\n'); len(buf) >= writePart-1024 {
+			if len(buf) >= writePart-1024 {
 				if err := flush(); err != nil {
 					return err
 				}

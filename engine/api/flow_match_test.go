@@ -327,9 +327,19 @@ func TestWrongPacketsAndBodies(t *testing.T) {
 		}
 	}
 	_, body, _ := b.s.do("POST", "/api/v1/flowspec/match", "{\"dst\":\"203.0.113.200\"}\n\nx\n{\"dst\":\"203.0.113.200\",\"protocol\":17}\n{\"dst\":\"192.0.2.1\",\"port\":1}", "Content-Type", typeNDJSON)
-	got := lines[apiv1.FlowVerdict](t, body)
-	if len(got) != 4 || got[0].Error != "" || got[1].Error == "" || len(got[2].Rules) != 1 || !strings.Contains(got[3].Error, "dst_port") {
+	got := strings.Split(strings.TrimSpace(body), "\n")
+	if len(got) != 4 {
+		t.Fatalf("got %s", body)
+	}
+	var v apiv1.FlowVerdict
+	if strict(t, "line", got[2], &v); len(v.Rules) != 1 {
 		t.Errorf("got %s", body)
+	}
+	for i, line := range map[int]int{1: 3, 3: 5} {
+		var e apiv1.LineError
+		if strict(t, "line", got[i], &e); e.Line != line || e.Status != 400 || i == 3 && !strings.Contains(e.Error, "dst_port") {
+			t.Errorf("answer %d: %s", i, got[i])
+		}
 	}
 	// A packet of two families matches nothing.
 	p, _ := randomHit(rand.New(rand.NewPCG(1, 1)))
@@ -423,7 +433,7 @@ func TestSteadyMatchAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		dst = dst[:0]
 		for _, p := range packets {
-			dst = m.line(dst, p)
+			dst = m.line(dst, p, 1)
 		}
 		out = m.records(in, out)
 	}); n > 0 {
@@ -538,7 +548,7 @@ func BenchmarkFlowMatchHandler(b *testing.B) {
 		for b.Loop() {
 			dst = dst[:0]
 			for _, p := range in {
-				dst = m.line(dst, p)
+				dst = m.line(dst, p, 1)
 			}
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(texts)), "ns/packet")

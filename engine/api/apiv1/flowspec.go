@@ -103,7 +103,7 @@ type FlowPacket struct {
 	ICMPType  any     `json:"icmp_type,omitempty"` // number or name
 	ICMPCode  any     `json:"icmp_code,omitempty"`
 	TCPFlags  any     `json:"tcp_flags,omitempty"` // number, or names: "syn" or ["syn","ack"]
-	Length    *uint16 `json:"length,omitempty"`    // of the IP packet, in octets
+	Length    *uint32 `json:"length,omitempty"`    // of the IP packet, in octets
 	DSCP      any     `json:"dscp,omitempty"`
 	Fragment  any     `json:"fragment,omitempty"` // number, or names: "is-fragment"
 	FlowLabel *uint32 `json:"flow_label,omitempty"`
@@ -111,14 +111,18 @@ type FlowPacket struct {
 
 // FlowVerdict answers one packet. Rules are all that match, in order; those
 // behind the first terminal one are Shadowed. Action, combined of the others, is
-// null where none matches. DecidedBy is the last rule that applies. In a batch,
-// Error tells why a line has no answer.
+// null where none matches. DecidedBy is the last rule that applies.
 type FlowVerdict struct {
 	Rules     []string     `json:"rules"`
 	Action    *FlowActions `json:"action"`
 	DecidedBy *string      `json:"decided_by"`
 	Shadowed  []string     `json:"shadowed"`
-	Error     string       `json:"error,omitempty"`
+}
+
+// FlowRuleInput is a rule that is to be originated, as text.
+type FlowRuleInput struct {
+	Text string `json:"text,omitempty"`
+	PathInput
 }
 
 // FlowAnnounced answers a rule that was announced.
