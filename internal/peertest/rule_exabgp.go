@@ -196,7 +196,7 @@ func exaRule(family string, raw json.RawMessage) (Rule, error) {
 		return r, fmt.Errorf("exabgp: %w: %s", err, raw)
 	}
 	for name, v := range parts {
-		if name == "string" || name == "path-information" {
+		if name == "string" || name == "path-information" || name == "next-hop" {
 			continue
 		}
 		if name == "rd" {
