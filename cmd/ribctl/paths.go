@@ -17,7 +17,7 @@ import (
 )
 
 // columns are the fields of a path that tables show: no more is asked for.
-const columns = "prefix,peer,peer_id,path_id,best,stale,filtered,filter_reason,next_hop,local_pref,med,origin,as_path,communities"
+const columns = "prefix,peer,peer_id,source,path_id,best,stale,filtered,filter_reason,next_hop,local_pref,med,origin,as_path,communities"
 
 // pathHead is the heading of tables of paths. The last columns are the wide
 // ones.
@@ -38,8 +38,11 @@ func pathCells(prefix string, p *apiv1.Path) []string {
 		mark += "f"
 	}
 	peer := p.PeerID
-	if p.Peer != nil {
+	switch {
+	case p.Peer != nil:
 		peer = *p.Peer
+	case p.Source == "local":
+		peer = "local"
 	}
 	if p.PathID != nil {
 		peer += "#" + strconv.FormatUint(uint64(*p.PathID), 10)

@@ -306,26 +306,33 @@ func appendWithdrawn(dst []byte, in *pathInput) []byte {
 }
 
 // appendPeerAnswers appends the list of what became of a route at peers; where it
-// is meant for some alone, of those.
+// is meant for some alone, of those, whether they have a session now or not.
 func appendPeerAnswers(dst []byte, only []string, peers []PeerAnswer) []byte {
 	dst = append(dst, '[')
 	for i := range peers {
-		a := &peers[i]
-		if only != nil && !slices.Contains(only, a.PeerID) {
-			continue
+		if only == nil || slices.Contains(only, peers[i].PeerID) {
+			dst = appendPeerAnswer(openItem(dst), &peers[i])
 		}
-		dst = append(openItem(dst), `{"peer":`...)
-		dst = appendNullString(dst, a.Peer)
-		dst = append(dst, `,"peer_id":"`...)
-		dst = append(dst, a.PeerID...)
-		dst = append(dst, `","state":"`...)
-		dst = append(dst, a.State.String()...)
-		dst = append(dst, `","reason":`...)
-		dst = appendNullString(dst, a.Reason)
-		dst = append(dst, `,"advertised_path_id":`...)
-		dst = append(appendMaybe(dst, a.PathID, a.HasPathID), '}')
+	}
+	for _, id := range only {
+		if !slices.ContainsFunc(peers, func(a PeerAnswer) bool { return a.PeerID == id }) {
+			dst = appendPeerAnswer(openItem(dst), &PeerAnswer{PeerID: id, State: PeerDown, Reason: "there is no such peer now"})
+		}
 	}
 	return append(dst, ']')
+}
+
+func appendPeerAnswer(dst []byte, a *PeerAnswer) []byte {
+	dst = append(dst, `{"peer":`...)
+	dst = appendNullString(dst, a.Peer)
+	dst = append(dst, `,"peer_id":"`...)
+	dst = append(dst, a.PeerID...)
+	dst = append(dst, `","state":"`...)
+	dst = append(dst, a.State.String()...)
+	dst = append(dst, `","reason":`...)
+	dst = appendNullString(dst, a.Reason)
+	dst = append(dst, `,"advertised_path_id":`...)
+	return append(appendMaybe(dst, a.PathID, a.HasPathID), '}')
 }
 
 // appendTime appends a time to the millisecond, null for the zero time.

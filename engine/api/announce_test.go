@@ -618,13 +618,22 @@ func TestARowOfTheListAnnouncesTheSame(t *testing.T) {
 	}
 }
 
+func TestAPathForAPeerThatIsNoMoreSaysSo(t *testing.T) {
+	got := string(appendPeerAnswers(nil, []string{"0000000000000001", idOfNine}, []PeerAnswer{{Peer: "192.0.2.9", PeerID: idOfNine}, {Peer: "192.0.2.1", PeerID: transitA}}))
+	want := `[{"peer":"192.0.2.9","peer_id":"8f00c2d1e4b7a650","state":"sent","reason":null,"advertised_path_id":null},` +
+		`{"peer":null,"peer_id":"0000000000000001","state":"down","reason":"there is no such peer now","advertised_path_id":null}]`
+	if got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
 func TestWhatIsHeldByGuardsIsListedWithTheReason(t *testing.T) {
 	_, s, _ := announcing(t)
 	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.2.1/32","next_hop":"192.0.2.66","communities":["blackhole"]}`, nil)
 	s.opts.Origin.SetGuards(origin.Guards{Protected: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}})
 	var page apiv1.OriginatedPaths
 	s.get(t, 200, "/api/v1/paths", &page)
-	if len(page.Paths) != 1 || page.Paths[0].Held == nil || page.Paths[0].Held.Guard != "protected" || len(page.Paths[0].Advertised) != 0 {
+	if len(page.Paths) != 1 || page.Paths[0].Held == nil || page.Paths[0].Held.Guard != "protected" || page.Paths[0].Advertised == nil || len(page.Paths[0].Advertised) != 0 {
 		t.Errorf("%+v", page.Paths)
 	}
 }
