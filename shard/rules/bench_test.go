@@ -81,7 +81,7 @@ func BenchmarkBuild(b *testing.B) {
 		t.wait()
 		b.Run(fmt.Sprintf("compile/%d", n), func(b *testing.B) {
 			for b.Loop() {
-				compile(r.active(), false)
+				compile(r.active(), r.layout)
 			}
 		})
 		b.Run(fmt.Sprintf("change/%d", n), func(b *testing.B) {

@@ -126,7 +126,7 @@ func (s *bitmaps) match(m *matcher, lo uint32, b *probe, hits []uint32) []uint32
 			}
 			for ; word != 0; word &= word - 1 {
 				at := lo + uint32(w*64+bits.TrailingZeros64(word))
-				if int(at) < len(m.heads) && m.fits(&m.heads[at], b) {
+				if int(at) < len(m.heads) && m.heads[at].fits(b, m.extra) {
 					hits = append(hits, at)
 				}
 			}

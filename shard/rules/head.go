@@ -20,6 +20,7 @@ const (
 	needDSCP
 	needFragment
 	needFlowLabel
+	needNever // no packet has it
 )
 
 // head is all of a rule but its destination, in one cache line. A range is its
@@ -68,16 +69,6 @@ const (
 	moreSource
 )
 
-// compiled is a rule in the form that is matched: dst is set where it has a
-// destination, never where no packet can match it.
-type compiled struct {
-	head
-	dst    prefix
-	hasDst bool
-	never  bool
-	extra  []uint64
-}
-
 // compiler compiles rules. It keeps its memory.
 type compiler struct {
 	layout
@@ -85,50 +76,46 @@ type compiler struct {
 	extra []uint64
 }
 
-// compile compiles a canonical NLRI; the conditions that do not fit the head
-// are in extra, a copy.
-func (l *compiler) compile(nlri []byte) (c compiled) {
-	l.extra = l.extra[:0]
-	c.protocol, c.dscp = every8, every8
-	c.x, c.y, c.port, c.length = every16, every16, every16, every16
-	for b := l.components(nlri); len(b) > 0; {
+// compile compiles a rule. The conditions that do not fit the head are appended to
+// extra, whose first word is nobody's.
+func (c *compiler) compile(e *entry, extra []uint64) (h head, _ []uint64) {
+	h = head{protocol: every8, dscp: every8, x: every16, y: every16, port: every16, length: every16, id: e.value.ID, ref: e.value.Ref}
+	c.extra = extra
+	for b := c.components(e.nlri()); len(b) > 0; {
 		t := flowspec.Type(b[0])
 		if t.IsPrefix() {
-			p, n := l.prefix(b[1:])
-			l.addPrefix(&c, t, p)
+			p, n := c.prefix(b[1:])
+			if t == flowspec.TypeSource {
+				c.addSource(&h, p)
+			}
 			b = b[1+n:]
 			continue
 		}
 		n := 1 + operatorsLen(b[1:])
 		if t.IsBitmask() {
-			l.addBits(&c, t, b[1:n])
+			c.addBits(&h, t, b[1:n])
 		} else {
-			l.addNumbers(&c, t, b[1:n])
+			c.addNumbers(&h, t, b[1:n])
 		}
 		b = b[n:]
 	}
-	ports, icmp := needAnyPort|needDestinationPort|needSourcePort, needICMPType|needICMPCode
-	if c.need&icmp != 0 && c.need&(ports|needTCPFlags) != 0 {
-		c.never = true // no packet is of both protocols
-	}
-	if len(l.extra) > 0 {
-		c.extra = append(make([]uint64, 0, len(l.extra)+1), l.extra...)
+	if len(c.extra) > len(extra) {
+		h.more = uint32(len(extra))
 		c.extra = append(c.extra, moreEnd)
 	}
-	return c
+	if e.value.Terminal {
+		h.more |= terminalBit
+	}
+	return h, c.extra
 }
 
-func (l *compiler) addPrefix(c *compiled, t flowspec.Type, p prefix) {
-	if t == flowspec.TypeDestination {
-		c.dst, c.hasDst = p, true
-		return
-	}
-	c.need |= needSource
+func (c *compiler) addSource(h *head, p prefix) {
+	h.need |= needSource
 	if p.offset == 0 {
-		c.source, c.sourceBits = p.first, p.bits
+		h.source, h.sourceBits = p.first, p.bits
 		return
 	}
-	l.extra = append(l.extra, moreSource<<56|3, uint64(p.offset)<<8|uint64(p.bits), p.first.hi, p.first.lo)
+	c.extra = append(c.extra, moreSource<<56|3, uint64(p.offset)<<8|uint64(p.bits), p.first.hi, p.first.lo)
 }
 
 // needs of the components that compare numbers or bits, by type.
@@ -154,64 +141,64 @@ func most(t flowspec.Type) uint64 {
 	return math.MaxUint16
 }
 
-func (l *compiler) addNumbers(c *compiled, t flowspec.Type, list []byte) {
+func (c *compiler) addNumbers(h *head, t flowspec.Type, list []byte) {
 	if int(t) >= len(needs) {
-		c.never = true
+		h.need |= needNever
 		return
 	}
-	c.need |= needs[t]
-	spans := l.sets.numbers(list, most(t))
+	h.need |= needs[t]
+	spans := c.sets.numbers(list, most(t))
 	if len(spans) == 0 {
-		c.never = true
+		h.need |= needNever
 		return
 	}
 	lo, hi := spans[0].lo, spans[len(spans)-1].hi
 	exact := len(spans) == 1
 	switch t {
 	case flowspec.TypeProtocol:
-		c.protocol = range8{uint8(lo), uint8(hi - lo)}
+		h.protocol = range8{uint8(lo), uint8(hi - lo)}
 	case flowspec.TypeDSCP:
-		c.dscp = range8{uint8(lo), uint8(hi - lo)}
+		h.dscp = range8{uint8(lo), uint8(hi - lo)}
 	case flowspec.TypePort:
-		c.port = range16{uint16(lo), uint16(hi - lo)}
+		h.port = range16{uint16(lo), uint16(hi - lo)}
 	case flowspec.TypeSourcePort, flowspec.TypeICMPType:
-		c.x = range16{uint16(lo), uint16(hi - lo)}
+		h.x = range16{uint16(lo), uint16(hi - lo)}
 	case flowspec.TypeDestinationPort, flowspec.TypeICMPCode:
-		c.y = range16{uint16(lo), uint16(hi - lo)}
+		h.y = range16{uint16(lo), uint16(hi - lo)}
 	case flowspec.TypePacketLength: // the head has 16 bits: 65535 there is that and more
 		exact = exact && (hi < math.MaxUint16 || hi == most(t) && lo <= math.MaxUint16)
 		lo, hi = min(lo, math.MaxUint16), min(hi, math.MaxUint16)
-		c.length = range16{uint16(lo), uint16(hi - lo)}
+		h.length = range16{uint16(lo), uint16(hi - lo)}
 	case flowspec.TypeFlowLabel:
 		exact = false
 	}
 	if exact {
 		return
 	}
-	l.extra = append(l.extra, moreSpans<<56|uint64(t)<<48|uint64(len(spans)))
+	c.extra = append(c.extra, moreSpans<<56|uint64(t)<<48|uint64(len(spans)))
 	for _, s := range spans {
-		l.extra = append(l.extra, s.lo<<32|s.hi)
+		c.extra = append(c.extra, s.lo<<32|s.hi)
 	}
 }
 
-func (l *compiler) addBits(c *compiled, t flowspec.Type, list []byte) {
-	c.need |= needs[t]
+func (c *compiler) addBits(h *head, t flowspec.Type, list []byte) {
+	h.need |= needs[t]
 	mask, value, exact := maskOf(list)
 	if t == flowspec.TypeFragment {
 		mask, value = mask&15, value&15
-		c.fragment = uint8(mask<<4 | value)
+		h.fragment = uint8(mask<<4 | value)
 	} else {
-		c.flags = mask16{mask, value}
+		h.flags = mask16{mask, value}
 	}
 	if exact {
 		return
 	}
-	at := len(l.extra)
-	l.extra = append(l.extra, 0)
+	at := len(c.extra)
+	c.extra = append(c.extra, 0)
 	for len(list) > 0 {
 		var o operator
 		o, list = nextOperator(list)
-		l.extra = append(l.extra, uint64(o.bits)<<56|o.value&(1<<56-1))
+		c.extra = append(c.extra, uint64(o.bits)<<56|o.value&(1<<56-1))
 	}
-	l.extra[at] = moreBits<<56 | uint64(t)<<48 | uint64(len(l.extra)-at-1)
+	c.extra[at] = moreBits<<56 | uint64(t)<<48 | uint64(len(c.extra)-at-1)
 }

@@ -154,3 +154,28 @@ func (l layout) prefix(b []byte) (p prefix, n int) {
 	p.first = address{binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(a[8:])}
 	return p, n
 }
+
+// destination returns the destination of a canonical NLRI; ok is false where it
+// has none.
+func (l layout) destination(nlri []byte) (p prefix, ok bool) {
+	c := l.components(nlri)
+	if len(c) == 0 || flowspec.Type(c[0]) != flowspec.TypeDestination {
+		return p, false
+	}
+	p, _ = l.prefix(c[1:])
+	return p, true
+}
+
+// source returns the source as destination does.
+func (l layout) source(nlri []byte) (p prefix, ok bool) {
+	c := l.components(nlri)
+	if len(c) > 0 && flowspec.Type(c[0]) == flowspec.TypeDestination {
+		_, n := l.prefix(c[1:])
+		c = c[1+n:]
+	}
+	if len(c) == 0 || flowspec.Type(c[0]) != flowspec.TypeSource {
+		return p, false
+	}
+	p, _ = l.prefix(c[1:])
+	return p, true
+}

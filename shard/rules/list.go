@@ -9,14 +9,16 @@ import (
 // entry is a rule of a table. It does not change but for at, which is the
 // writer's.
 type entry struct {
-	hi    uint64 // the first octets of key
-	key   []byte
-	nlri  []byte
+	hi    uint64 // the first octets of the key
+	data  []byte // the NLRI, and behind it the key
+	size  uint16 // of the NLRI
 	value Value
-	compiled
-
-	at int32 // its place among the table's changes; ^place in its base; atNone
+	at    int32 // its place among the table's changes; ^place in its base; atNone
 }
+
+func (e *entry) nlri() []byte { return e.data[:e.size:e.size] }
+
+func (e *entry) key() []byte { return e.data[e.size:] }
 
 // atNone is entry.at of a rule that takes no part in matching.
 const atNone = 1<<31 - 1
@@ -59,7 +61,7 @@ func (l *list) find(hi uint64, key []byte) (chunk, at int, same bool) {
 	for n > 1 {
 		half := n / 2
 		c := l.chunks[lo+half]
-		if c.his[0] < hi || c.his[0] == hi && bytes.Compare(c.entries[0].key, key) <= 0 {
+		if c.his[0] < hi || c.his[0] == hi && bytes.Compare(c.entries[0].key(), key) <= 0 {
 			lo += half
 		}
 		n -= half
@@ -71,14 +73,14 @@ func (l *list) find(hi uint64, key []byte) (chunk, at int, same bool) {
 	at, n = 0, len(c.his)
 	for n > 0 {
 		half := n / 2
-		if x := c.his[at+half]; x < hi || x == hi && bytes.Compare(c.entries[at+half].key, key) < 0 {
+		if x := c.his[at+half]; x < hi || x == hi && bytes.Compare(c.entries[at+half].key(), key) < 0 {
 			at += half + 1
 			n -= half + 1
 		} else {
 			n = half
 		}
 	}
-	return lo, at, at < len(c.his) && c.his[at] == hi && bytes.Equal(c.entries[at].key, key)
+	return lo, at, at < len(c.his) && c.his[at] == hi && bytes.Equal(c.entries[at].key(), key)
 }
 
 // share makes the list one that snapshots may have: the next change copies.

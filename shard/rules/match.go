@@ -74,11 +74,7 @@ func (s *matching) all(m *Matches) {
 	}
 	for i := range s.recents {
 		c := &s.recents[i]
-		if c.hasDst && (!m.probe.hasDst || !c.dst.has(m.probe.dst.shift(c.dst.offset))) || !c.fits(&m.probe) ||
-			hasBit(s.changesGone, s.first+i) {
-			continue
-		}
-		if c.e.extra == nil || m.probe.extra(c.e.extra) {
+		if c.fits(&m.probe) && !hasBit(s.changesGone, s.first+i) {
 			m.insert(c.e)
 		}
 	}

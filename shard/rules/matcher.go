@@ -10,7 +10,6 @@ import (
 
 // matcher is rules compiled for matching. It does not change.
 type matcher struct {
-	v6      bool
 	entries []*entry // in order, one for each head
 	heads   []head
 	extra   []uint64
@@ -89,16 +88,11 @@ func (m *matcher) group(number uint32, b *probe, hits []uint32) []uint32 {
 func (m *matcher) few(lo, hi uint32, b *probe, hits []uint32) []uint32 {
 	heads := m.heads[lo:hi]
 	for i := range heads {
-		if m.fits(&heads[i], b) {
+		if heads[i].fits(b, m.extra) {
 			hits = append(hits, lo+uint32(i))
 		}
 	}
 	return hits
-}
-
-// fits is true where the packet has all that the rule asks for.
-func (m *matcher) fits(h *head, b *probe) bool {
-	return h.fits(b) && (h.more&^terminalBit == 0 || b.extra(m.extra[h.more&^terminalBit:]))
 }
 
 // large is group for one with an index.
@@ -122,34 +116,31 @@ func (m *matcher) large(g group, b *probe, hits []uint32) []uint32 {
 // builder compiles matchers.
 type builder struct {
 	m        *matcher
+	compiler compiler
 	narrower narrower
 	prefixes []prefix
 	bitmaps  bitmapper
 }
 
 // compile makes a matcher of entries in order.
-func compile(entries []*entry, v6 bool) *matcher {
-	m := &matcher{v6: v6, entries: entries, heads: make([]head, len(entries)), groups: make([]group, 1), indexes: make([]index, 1)}
-	m.extra = make([]uint64, 1)
-	for i, e := range entries {
-		h := &m.heads[i]
-		*h = e.head
-		h.id, h.ref = e.value.ID, e.value.Ref
-		if e.extra != nil {
-			h.more = uint32(len(m.extra))
-			m.extra = append(m.extra, e.extra...)
-		}
-		if e.value.Terminal {
-			h.more |= terminalBit
-		}
+func compile(entries []*entry, l layout) *matcher {
+	m := &matcher{
+		entries: entries, heads: make([]head, len(entries)), extra: make([]uint64, 1, 1+len(entries)),
+		groups: make([]group, 1, 1+len(entries)/2), indexes: make([]index, 1),
 	}
-	b := &builder{m: m}
+	b := &builder{m: m, compiler: compiler{layout: l}}
+	for i, e := range entries {
+		m.heads[i], m.extra = b.compiler.compile(e, m.extra)
+	}
 	n := len(entries)
 	with := n
-	for with > 0 && !entries[with-1].hasDst {
+	for with > 0 {
+		if _, ok := b.destination(with - 1); ok {
+			break
+		}
 		with--
 	}
-	m.dst = b.split(0, with, func(e *entry) prefix { return e.dst })
+	m.dst = b.split(0, with, b.destination)
 	if with < n {
 		m.rest = b.group(with, n)
 	}
@@ -159,21 +150,32 @@ func compile(entries []*entry, v6 bool) *matcher {
 	return m
 }
 
+func (b *builder) destination(i int) (prefix, bool) {
+	return b.compiler.destination(b.m.entries[i].nlri())
+}
+
+func (b *builder) source(i int) (prefix, bool) {
+	return b.compiler.source(b.m.entries[i].nlri())
+}
+
 // split makes a group of each prefix among the rules from lo to before hi, and
 // a narrow of those that have the same offset.
-func (b *builder) split(lo, hi int, of func(*entry) prefix) (tables []narrow) {
+func (b *builder) split(lo, hi int, of func(i int) (prefix, bool)) (tables []narrow) {
 	m := b.m
 	for lo < hi {
 		base := uint32(len(m.groups))
-		offset := of(m.entries[lo]).offset
+		p, _ := of(lo)
+		offset := p.offset
 		b.prefixes = b.prefixes[:0]
-		for lo < hi && of(m.entries[lo]).offset == offset {
-			p, at := of(m.entries[lo]), lo
-			for lo < hi && of(m.entries[lo]) == p {
-				lo++
+		for lo < hi && p.offset == offset {
+			at, this := lo, p
+			for lo++; lo < hi; lo++ {
+				if p, _ = of(lo); p != this {
+					break
+				}
 			}
 			b.group(at, lo)
-			b.prefixes = append(b.prefixes, p)
+			b.prefixes = append(b.prefixes, this)
 		}
 		tables = append(tables, b.narrower.build(b.prefixes, base, func(i int, outer uint32) {
 			m.groups[int(base)+i].outer = outer
@@ -195,18 +197,17 @@ func (b *builder) index(number uint32) {
 	if g.hi-g.lo <= few {
 		return
 	}
-	first, last := m.entries[g.lo], m.entries[g.hi-1]
+	lo, hi := int(g.lo), int(g.hi)
 	m.groups[number].index = uint32(len(m.indexes))
-	if a, ok := first.sourcePrefix(); ok {
-		if z, ok := last.sourcePrefix(); !ok || a != z {
-			with := int(g.hi)
-			for m.entries[with-1].need&needSource == 0 {
+	if first, ok := b.source(lo); ok {
+		if last, ok := b.source(hi - 1); !ok || first != last {
+			with := hi
+			for m.heads[with-1].need&needSource == 0 {
 				with--
 			}
-			var x index
-			x.source = b.split(int(g.lo), with, func(e *entry) prefix { p, _ := e.sourcePrefix(); return p })
-			if with < int(g.hi) {
-				x.rest = b.group(with, int(g.hi))
+			x := index{source: b.split(lo, with, b.source)}
+			if with < hi {
+				x.rest = b.group(with, hi)
 			}
 			m.indexes = append(m.indexes, x)
 			return
@@ -219,7 +220,7 @@ func (b *builder) index(number uint32) {
 type later struct {
 	entries []*entry // any order
 	gone    []uint64 // of those, the ones that were out already
-	v6      bool
+	layout  layout
 	once    sync.Once
 	ready   atomic.Pointer[matcher]
 	places  []uint32 // of the matcher's entries in entries
@@ -238,7 +239,7 @@ func (l *later) get() *matcher {
 		for i, p := range l.places {
 			sorted[i] = l.entries[p]
 		}
-		l.ready.Store(compile(sorted, l.v6))
+		l.ready.Store(compile(sorted, l.layout))
 	})
 	return l.ready.Load()
 }
@@ -247,18 +248,7 @@ func compareEntries(a, b *entry) int {
 	if c := cmp.Compare(a.hi, b.hi); c != 0 {
 		return c
 	}
-	return bytes.Compare(a.key, b.key)
-}
-
-// sourcePrefix returns the rule's source; ok is false where it has none.
-func (c *compiled) sourcePrefix() (p prefix, ok bool) {
-	if c.need&needSource == 0 {
-		return p, false
-	}
-	if n := len(c.extra); n > 0 && c.extra[0]>>56 == moreSource {
-		return prefix{first: address{c.extra[2], c.extra[3]}, bits: uint8(c.extra[1]), offset: uint8(c.extra[1] >> 8)}, true
-	}
-	return prefix{first: c.source, bits: c.sourceBits}, true
+	return bytes.Compare(a.key(), b.key())
 }
 
 func hasBit(set []uint64, i int) bool { return i>>6 < len(set) && set[i>>6]>>(i&63)&1 != 0 }

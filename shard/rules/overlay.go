@@ -19,6 +19,8 @@ type overlay struct {
 	changesGone gone
 	mid         *later
 	midN        int
+	recents     []recent // of the changes from midN on; snapshots share what they have
+	compiler    compiler
 
 	compiling bool     // a goroutine is about to, or does
 	published int      // how many of the changes were published last
@@ -29,9 +31,17 @@ type overlay struct {
 // recent is a rule that is compared as it is.
 type recent struct {
 	head
+	extra  []uint64
 	dst    prefix
 	hasDst bool
 	e      *entry
+}
+
+func (r *recent) fits(b *probe) bool {
+	if r.hasDst && (!b.hasDst || !r.dst.has(b.dst.shift(r.dst.offset))) {
+		return false
+	}
+	return r.head.fits(b, r.extra)
 }
 
 // gone is a set of places. Snapshots share the words until the next change.
@@ -72,7 +82,8 @@ const (
 )
 
 func (o *overlay) init(t *Table) {
-	o.t, o.base = t, compile(nil, t.comp.v6)
+	o.t, o.base = t, compile(nil, t.layout)
+	o.compiler.layout = t.layout
 }
 
 func (o *overlay) add(e *entry) {
@@ -103,16 +114,17 @@ func (o *overlay) publish() *matching {
 // changes that are compared one by one.
 func (o *overlay) matching() *matching {
 	if n := len(o.changes); n-o.midN > recentMost {
-		o.mid = &later{entries: o.changes[:n:n], gone: o.changesGone.share(), v6: o.t.comp.v6}
-		o.midN = n
+		o.mid = &later{entries: o.changes[:n:n], gone: o.changesGone.share(), layout: o.t.layout}
+		o.midN, o.recents = n, nil
 	}
 	s := &matching{base: o.base, baseGone: o.baseGone.share(), mid: o.mid, changesGone: o.changesGone.share(), first: o.midN}
-	if n := len(o.changes) - o.midN; n > 0 {
-		s.recents = make([]recent, n)
-		for i, e := range o.changes[o.midN:] {
-			s.recents[i] = recent{head: e.head, dst: e.dst, hasDst: e.hasDst, e: e}
-		}
+	for _, e := range o.changes[o.midN+len(o.recents):] {
+		r := recent{e: e}
+		r.dst, r.hasDst = o.t.layout.destination(e.nlri())
+		r.head, r.extra = o.compiler.compile(e, make([]uint64, 1))
+		o.recents = append(o.recents, r)
 	}
+	s.recents = o.recents[:len(o.recents):len(o.recents)]
 	return s
 }
 
@@ -156,7 +168,7 @@ func (o *overlay) compile() {
 	}
 	t.mu.Unlock()
 	if m == nil {
-		m = compile(r.active(), r.layout.v6)
+		m = compile(r.active(), r.layout)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -194,5 +206,5 @@ func (o *overlay) adopt(m *matcher) {
 		}
 	}
 	o.published -= o.since
-	o.mid, o.midN, o.compiling, o.lost, o.since = nil, 0, false, nil, 0
+	o.mid, o.midN, o.recents, o.compiling, o.lost, o.since = nil, 0, nil, false, nil, 0
 }

@@ -112,9 +112,14 @@ func addressOf(a netip.Addr, v6 bool) (address, bool) {
 	return address{binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])}, true
 }
 
-// fits is true where the packet has all that the head asks for. Whether there is
-// more, the caller looks.
-func (h *head) fits(b *probe) bool {
+// fits is true where the packet has all that the rule asks for, but for its
+// destination; extra is what head.more points into.
+func (h *head) fits(b *probe, extra []uint64) bool {
+	return h.near(b) && (h.more&^terminalBit == 0 || b.extra(extra[h.more&^terminalBit:]))
+}
+
+// near is fits without the further conditions.
+func (h *head) near(b *probe) bool {
 	if h.need&^b.has != 0 || !h.protocol.has(b.protocol) || !h.y.has(b.y) || !h.x.has(b.x) {
 		return false
 	}

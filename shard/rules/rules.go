@@ -35,7 +35,7 @@ func (r *Rules) Walk(after []byte, yield func(nlri []byte, v Value, order int) b
 	if after != nil {
 		key = append(r.layout.appendKey(make([]byte, 0, 64), after), 0) // the least one behind it
 	}
-	r.list.from(key, func(e *entry, place int) bool { return yield(e.nlri, e.value, place+1) })
+	r.list.from(key, func(e *entry, place int) bool { return yield(e.nlri(), e.value, place+1) })
 }
 
 // Get returns the value and the order of a canonical NLRI; ok is false where it
@@ -54,7 +54,7 @@ func (r *Rules) active() []*entry {
 	all := make([]*entry, 0, r.list.n)
 	for _, c := range r.list.chunks {
 		for _, e := range c.entries {
-			if e.value.Active && !e.never {
+			if e.value.Active {
 				all = append(all, e)
 			}
 		}
@@ -75,10 +75,11 @@ func (r *Rules) Under(p netip.Prefix, yield func(nlri []byte, v Value) bool) {
 	first.bits = r.bits() // the first address of p, as a host
 	key := r.layout.appendPrefixKey(buf[:0], flowspec.TypeDestination, first)
 	r.list.from(key, func(e *entry, _ int) bool {
-		if !e.hasDst || e.dst.offset != 0 || !q.has(e.dst.first) {
+		d, ok := r.layout.destination(e.nlri())
+		if !ok || d.offset != 0 || !q.has(d.first) {
 			return false
 		}
-		return e.dst.bits < q.bits || yield(e.nlri, e.value)
+		return d.bits < q.bits || yield(e.nlri(), e.value)
 	})
 }
 
@@ -115,10 +116,10 @@ func (r *Rules) at(q prefix, n uint8, yield func(nlri []byte, v Value) bool) (mo
 	var buf [prefixKeyLen]byte
 	more = true
 	r.list.from(r.layout.appendPrefixKey(buf[:0], flowspec.TypeDestination, want), func(e *entry, _ int) bool {
-		if !e.hasDst || e.dst != want {
+		if d, ok := r.layout.destination(e.nlri()); !ok || d != want {
 			return false
 		}
-		more = yield(e.nlri, e.value)
+		more = yield(e.nlri(), e.value)
 		return more
 	})
 	return more
@@ -131,7 +132,7 @@ func (r *Rules) WithoutDestination(yield func(nlri []byte, v Value) bool) {
 	if r.layout.v6 {
 		key = []byte{byte(flowspec.TypeDestination), 1} // offset 1 and up
 	}
-	r.list.from(key, func(e *entry, _ int) bool { return yield(e.nlri, e.value) })
+	r.list.from(key, func(e *entry, _ int) bool { return yield(e.nlri(), e.value) })
 }
 
 // bits returns how many bits an address has.

@@ -61,10 +61,10 @@ func (s *shadow) scan(r *Rules, destination, source []byte, dst []Value) []Value
 		from = append(bytes.Clone(common), byte(flowspec.TypeSource)+1)
 	}
 	r.list.from(from, func(e *entry, _ int) bool {
-		if s.left -= len(e.nlri); s.left < 0 || !bytes.HasPrefix(e.key, common) || bytes.Compare(e.key, s.key) >= 0 {
+		if s.left -= int(e.size); s.left < 0 || !bytes.HasPrefix(e.key(), common) || bytes.Compare(e.key(), s.key) >= 0 {
 			return false
 		}
-		if e.value.Active && e.value.Terminal && !e.never && s.covered(e.nlri) {
+		if e.value.Active && e.value.Terminal && s.covered(e.nlri()) {
 			dst = append(dst, e.value)
 		}
 		return true

@@ -17,7 +17,7 @@ type Value struct {
 // distinguisher, which it does not compare. Its methods are for one goroutine.
 type Table struct {
 	family wire.Family
-	comp   compiler
+	layout layout
 	key    []byte
 	list   list
 	block  []byte // where octets of entries are put
@@ -33,9 +33,9 @@ type Table struct {
 
 // NewTable makes an empty table of a Flow Spec family.
 func NewTable(f wire.Family) *Table {
-	t := &Table{family: f, comp: compiler{layout: layoutOf(f)}}
+	t := &Table{family: f, layout: layoutOf(f)}
 	t.overlay.init(t)
-	t.last = &Rules{family: f, layout: t.comp.layout}
+	t.last = &Rules{family: f, layout: t.layout}
 	t.last.matching.Store(t.overlay.matching())
 	return t
 }
@@ -49,12 +49,11 @@ func (t *Table) Len() int { return t.list.n }
 // Set adds a rule, or changes the value of one that is there. nlri is canonical
 // (flowspec.Canonical) and is copied.
 func (t *Table) Set(nlri []byte, v Value) {
-	t.key = t.comp.appendKey(t.key[:0], nlri)
+	t.key = t.layout.appendKey(t.key[:0], nlri)
 	hi := first8(t.key)
 	i, at, same := t.list.find(hi, t.key)
 	if !same {
-		e := &entry{hi: hi, value: v, compiled: t.comp.compile(nlri), at: atNone}
-		e.nlri, e.key = t.keep(nlri), t.keep(t.key)
+		e := &entry{hi: hi, data: t.keep(nlri, t.key), size: uint16(len(nlri)), value: v, at: atNone}
 		t.list.insert(i, at, e)
 		t.count(e, 1)
 		t.swap(nil, e)
@@ -64,14 +63,14 @@ func (t *Table) Set(nlri []byte, v Value) {
 	if old.value == v {
 		return
 	}
-	e := &entry{hi: hi, key: old.key, nlri: old.nlri, value: v, compiled: old.compiled, at: atNone}
+	e := &entry{hi: hi, data: old.data, size: old.size, value: v, at: atNone}
 	t.list.replace(i, at, e)
 	t.swap(old, e)
 }
 
 // Delete takes a rule out, and is false where it is not there.
 func (t *Table) Delete(nlri []byte) bool {
-	t.key = t.comp.appendKey(t.key[:0], nlri)
+	t.key = t.layout.appendKey(t.key[:0], nlri)
 	i, at, same := t.list.find(first8(t.key), t.key)
 	if !same {
 		return false
@@ -85,7 +84,7 @@ func (t *Table) Delete(nlri []byte) bool {
 
 // Get returns the value of a rule; ok is false where it is not there.
 func (t *Table) Get(nlri []byte) (v Value, ok bool) {
-	t.key = t.comp.appendKey(t.key[:0], nlri)
+	t.key = t.layout.appendKey(t.key[:0], nlri)
 	i, at, same := t.list.find(first8(t.key), t.key)
 	if !same {
 		return v, false
@@ -100,7 +99,7 @@ func (t *Table) swap(old, e *entry) {
 	if old != nil && old.at != atNone {
 		t.overlay.remove(old)
 	}
-	if e != nil && e.value.Active && !e.never {
+	if e != nil && e.value.Active {
 		t.overlay.add(e)
 	}
 	t.mu.Unlock()
@@ -108,10 +107,11 @@ func (t *Table) swap(old, e *entry) {
 
 // count keeps the lengths of destinations.
 func (t *Table) count(e *entry, d int32) {
-	if !e.hasDst || e.dst.offset != 0 {
+	p, ok := t.layout.destination(e.nlri())
+	if !ok || p.offset != 0 {
 		return
 	}
-	n := e.dst.bits
+	n := p.bits
 	t.counts[n] += d
 	if t.counts[n] > 0 {
 		t.lengths[n>>6] |= 1 << (n & 63)
@@ -120,13 +120,13 @@ func (t *Table) count(e *entry, d int32) {
 	}
 }
 
-// keep copies octets into a block that many entries share.
-func (t *Table) keep(b []byte) []byte {
-	if cap(t.block)-len(t.block) < len(b) {
-		t.block = make([]byte, 0, max(4096, len(b)))
+// keep copies octets, a and then b, into a block that many entries share.
+func (t *Table) keep(a, b []byte) []byte {
+	if size := len(a) + len(b); cap(t.block)-len(t.block) < size {
+		t.block = make([]byte, 0, max(4096, size))
 	}
 	n := len(t.block)
-	t.block = append(t.block, b...)
+	t.block = append(append(t.block, a...), b...)
 	return t.block[n:len(t.block):len(t.block)]
 }
 
@@ -149,7 +149,7 @@ func (t *Table) PublishCompiled() *Rules {
 	r := t.publish()
 	if o := &t.overlay; !o.compiling {
 		o.since = o.published
-		o.adopt(compile(r.active(), r.layout.v6))
+		o.adopt(compile(r.active(), r.layout))
 		r.matching.Store(o.matching())
 	}
 	return r
@@ -161,7 +161,7 @@ func (t *Table) publish() *Rules {
 	}
 	t.changed = false
 	t.list.share()
-	r := &Rules{family: t.family, layout: t.comp.layout, list: t.list, lengths: t.lengths}
+	r := &Rules{family: t.family, layout: t.layout, list: t.list, lengths: t.lengths}
 	t.last = r
 	r.matching.Store(t.overlay.publish())
 	return r
