@@ -53,19 +53,19 @@ func words(f *kong.Flag) (w []string, file, ok bool) {
 		return nil, false, false
 	}
 	w, ok = map[string][]string{
-		"family":        {"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-vpn", "ipv6-vpn"},
-		"source":        {"bgp", "mrt", "bmp", "local"},
-		"rpki":          {"valid", "invalid", "not-found"},
-		"stale":         {"true", "false", "gr", "llgr", "restart"},
+		"family": {"ipv4-unicast", "ipv6-unicast", "ipv4-multicast", "ipv6-multicast", "ipv4-vpn", "ipv6-vpn"},
+		"source": {"bgp", "mrt", "bmp", "local"},
+		"rpki":   {"valid", "invalid", "not-found"},
+		"stale":  {"true", "false", "gr", "llgr", "restart"},
 		"filter-reason": {"policy", "no-policy", "as-loop", "originator-loop", "cluster-loop", "otc", "next-hop", "limit", "malformed", "first-as", "as-set",
 			"no-destination", "no-unicast-route", "originator", "more-specific"},
-		"filtered":      {"true", "false", "any"},
-		"path-id":       {"none"},
-		"policy":        {"pre"},
-		"table":         {"adj-out"},
-		"protocol":      {"tcp", "udp", "icmp", "icmpv6", "gre", "esp", "sctp"},
-		"tcp-flags":     {"syn", "syn+ack", "ack", "rst", "fin"},
-		"fragment":      {"is-fragment", "first-fragment", "last-fragment", "dont-fragment"},
+		"filtered":  {"true", "false", "any"},
+		"path-id":   {"none"},
+		"policy":    {"pre"},
+		"table":     {"adj-out"},
+		"protocol":  {"tcp", "udp", "icmp", "icmpv6", "gre", "esp", "sctp"},
+		"tcp-flags": {"syn", "syn+ack", "ack", "rst", "fin"},
+		"fragment":  {"is-fragment", "first-fragment", "last-fragment", "dont-fragment"},
 	}[f.Name]
 	return w, false, ok
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 
 	"ribd/engine/api/apiv1"
+	"ribd/engine/flow"
+	"ribd/engine/origin"
+	"ribd/shard/rib"
 )
 
 func description(t testing.TB) *openapi3.T {
@@ -192,8 +195,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	for _, uri := range []string{"/api/v1/paths", "/api/v1/updates", "/api/v1/flowspec", "/api/v1/flowspec/match", "/api/v1/mitigations", "/api/v1/reload", "/api/v1/peers", "/api/v1/peers/1.2.3.4/reset"} {
 		check("POST", uri, "{}")
 	}
-	originate(t, b, s)
+	originate(t, b, s, func(o *origin.Options) { o.ID = flow.RuleID })
 	pathsAreDescribed(t, doc, check, each)
+	rulesAreDescribed(t, b, s, doc, check, each)
 	s.opts.Ready = func() (bool, string) { return false, "" }
 	check("GET", "/readyz", "")
 	for _, e := range s.exact {
@@ -257,6 +261,83 @@ func pathsAreDescribed(t *testing.T, doc *openapi3.T, check func(method, uri, bo
 	asJSON("DELETE", "/api/v1/paths", "["+one+"]", 200)
 	asJSON("DELETE", "/api/v1/paths", one, 404)
 	asJSON("DELETE", "/api/v1/paths", vpn, 200)
+}
+
+// rulesAreDescribed announces, lists, matches and withdraws Flow Spec rules,
+// carried out and refused.
+func rulesAreDescribed(t *testing.T, b *table, s *Server, doc *openapi3.T, check func(method, uri, body string, headers ...string) (int, string), each func(*openapi3.Schema, string)) {
+	t.Helper()
+	tables := flow.New(flow.Options{RIB: s.rib, Filter: func(rib.PeerNum) rib.Filter { return nil }})
+	t.Cleanup(tables.Close)
+	s.opts.Flow = tables
+	f := &flowTable{table: b, flow: tables, origin: s.opts.Origin, s: s}
+	peer := f.live("192.0.2.77", 65077)
+	spec := attrSpec{path: "65077 65001", med: 5, next: "192.0.2.1", large: [][3]uint32{{1, 2, 3}}}
+	f.rule("destination 203.0.113.0/24 protocol =udp then rate-limit 1.5 sample continue mark 5", peer, spec)
+	f.rule("destination ::1:0:0:0/80 offset 16 flow-label =5 then redirect rt:[2001:db8::1]:5", peer, spec)
+	f.rule("rd 65001:1 source 203.0.113.0/24 then redirect ip:192.0.2.9 copy community 0x80ff010203040506", peer, spec, func(p *rib.Path) { p.Filtered = rib.FilterNoDestination })
+	f.settle()
+	ask := func(method, uri, body string, status int, headers ...string) string {
+		t.Helper()
+		code, answer := check(method, uri, body, append([]string{"Content-Type", typeJSON}, headers...)...)
+		if code != status {
+			t.Errorf("%s %s %s: %d, want %d: %s", method, uri, body, code, status, answer)
+		}
+		return answer
+	}
+	const uri, match = "/api/v1/flowspec", "/api/v1/flowspec/match"
+	const one, refused = `{"text":"destination 198.18.0.7/32 then discard","ttl":"10m"}`, `{"text":"protocol =udp then discard"}`
+	ask("POST", uri, one, 200, headerKey, "rule")
+	ask("POST", uri, one, 200, headerKey, "rule")
+	ask("POST", uri, "["+one+`,{"match":{"destination":"2001:db8::/64","protocol":17},"actions":{"rate_limit_packets":5},"peers":["192.0.2.9"],"path_id":1,"rd":"65001:9"}]`, 200)
+	ask("POST", uri, refused, 422)
+	ask("POST", uri, "["+one+","+refused+"]", 422)
+	ask("POST", uri, `{"match":{}}`, 400)
+	ask("POST", uri, one, 403, "Origin", "http://x")
+	ask("POST", uri, one, 406, "Accept", "image/png")
+	ask("POST", uri, "["+strings.Repeat(" ", maxList)+"]", 413)
+	check("POST", uri, one, "Content-Type", "text/plain")
+	line := func(schemas []string, answer string) {
+		t.Helper()
+		for i, l := range strings.Split(strings.TrimSpace(answer), "\n") {
+			each(doc.Components.Schemas[schemas[i]].Value, l)
+		}
+	}
+	_, answer := check("POST", uri, one+"\nx\n"+refused, "Content-Type", typeNDJSON)
+	line([]string{"FlowAnnounced", "LineError", "LineError"}, answer)
+	var list apiv1.FlowRules
+	strict(t, "rules", ask("GET", uri, "", 200), &list)
+	if len(list.Rules) != 5 {
+		t.Errorf("%d rules", len(list.Rules))
+	}
+	for i := range list.Rules {
+		ask("GET", uri+"/"+list.Rules[i].ID, "", 200)
+	}
+	_, answer = check("GET", uri, "", "Accept", typeNDJSON)
+	each(doc.Components.Schemas["FlowRule"].Value, answer)
+	for query, status := range map[string]int{"?limit=1": 200, "?valid=false": 200, "?family=ipv4-unicast": 400, "?peer=9.9.9.9": 404, "/x": 400, "/0123456789abcdef": 404} {
+		ask("GET", uri+query, "", status)
+	}
+	ask("GET", uri, "", 406, "Accept", "image/png")
+	ask("POST", match, `{"dst":"203.0.113.7","protocol":"udp"}`, 200)
+	ask("POST", match+"?rd=65001:1", `{"dst":"10.0.0.1"}`, 200)
+	ask("POST", match, `{}`, 400)
+	ask("POST", match, strings.Repeat(" ", maxJSON+1), 413)
+	ask("POST", match, `{}`, 406, "Accept", "image/png")
+	check("POST", match, "x", "Content-Type", "text/plain")
+	check("POST", match, strings.Repeat("\x00", packetSize), "Content-Type", typeOctets)
+	_, answer = check("POST", match, `{"dst":"203.0.113.7"}`+"\nx\n"+`{"dst":"10.0.0.1"}`, "Content-Type", typeNDJSON)
+	line([]string{"FlowVerdict", "LineError", "FlowVerdict"}, answer)
+	for _, r := range list.Rules {
+		status := 409
+		if r.Source == "local" {
+			status = 204
+		}
+		ask("DELETE", uri+"/"+r.ID, "", status)
+	}
+	ask("DELETE", uri+"/0123456789abcdef", "", 404)
+	ask("DELETE", uri+"/x", "", 400)
+	ask("DELETE", uri+"/"+list.Rules[0].ID, "", 403, "Origin", "http://x")
 }
 
 // sessionsAreDescribed asks for what changes sessions and the configuration,
