@@ -255,39 +255,3 @@ func (m *Manager) announceEntry(e *entry) {
 	m.fan.Announce(e.t.id, e.key, e.n, &p)
 	e.shown = shown{e.val.src, e.val.labels, e.val.attrs}
 }
-
-// expire is called by the timer: what is due goes.
-func (m *Manager) expire() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.armed = 0
-	if m.closed {
-		return
-	}
-	m.look()
-	for n := 0; len(m.expiry) > 0 && m.expiry[0].due <= m.steady; n++ {
-		e := m.expiry[0]
-		m.put(e, e.val, false)
-		m.stats.Expired++
-		m.show(e)
-		if n == slice {
-			m.fan.Flush()
-			n = 0
-		}
-	}
-	m.fan.Flush()
-	m.arm()
-}
-
-// arm sets the timer for what is due first.
-func (m *Manager) arm() {
-	if len(m.expiry) == 0 {
-		return
-	}
-	due := m.expiry[0].due
-	if m.armed != 0 && m.armed <= due {
-		return
-	}
-	m.armed = max(due, 1)
-	m.timer.Reset(time.Duration(due) - time.Since(m.epoch))
-}

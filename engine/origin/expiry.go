@@ -1,5 +1,7 @@
 package origin
 
+import "time"
+
 // expiry is the entries that end by themselves, the next one first: a heap that
 // knows where each is.
 type expiry []*entry
@@ -55,4 +57,40 @@ func (h expiry) down(i int) (moved bool) {
 		h.swap(i, least)
 		i, moved = least, true
 	}
+}
+
+// expire is called by the timer: what is due goes.
+func (m *Manager) expire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.armed = 0
+	if m.closed {
+		return
+	}
+	m.look()
+	for n := 0; len(m.expiry) > 0 && m.expiry[0].due <= m.steady; n++ {
+		e := m.expiry[0]
+		m.put(e, e.val, false)
+		m.stats.Expired++
+		m.show(e)
+		if n == slice {
+			m.fan.Flush()
+			n = 0
+		}
+	}
+	m.fan.Flush()
+	m.arm()
+}
+
+// arm sets the timer for what is due first.
+func (m *Manager) arm() {
+	if len(m.expiry) == 0 {
+		return
+	}
+	due := m.expiry[0].due
+	if m.armed != 0 && m.armed <= due {
+		return
+	}
+	m.armed = max(due, 1)
+	m.timer.Reset(time.Duration(due) - time.Since(m.epoch))
 }

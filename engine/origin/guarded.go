@@ -39,9 +39,9 @@ func (m *Manager) askOwn() {
 		return
 	}
 	m.mu.Unlock()
+	defer m.mu.Lock()
 	own := sortedAddrs(m.o.Own())
-	m.mu.Lock()
-	b.ownIs, b.hasOwn = own, true
+	b.ownIs, b.hasOwn = own, true // the leader's
 }
 
 // guard judges a guarded route that is to be the value of an entry (nil: of one

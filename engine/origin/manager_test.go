@@ -390,3 +390,36 @@ func TestRulesAreFoundByID(t *testing.T) {
 		t.Error("it is found though it is gone")
 	}
 }
+
+// A bug in what the Manager calls ends one call, not all that come after it.
+func TestAPanicDoesNotStopTheOthers(t *testing.T) {
+	bug := true
+	r := newRig(t, Options{Guards: Guards{MinLength4: 24}, Own: func() []netip.Addr {
+		if bug {
+			panic("BUG: of the test")
+		}
+		return nil
+	}})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("it does not panic")
+			}
+		}()
+		_, _ = r.Announce([]Route{route("10.0.0.0/24", with(blackhole))}, AllOrNothing)
+	}()
+	bug = false
+	done := make(chan error, 1)
+	go func() {
+		_, err := r.Announce([]Route{route("10.0.1.0/24", with(blackhole))}, AllOrNothing)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("the next call hangs")
+	}
+}

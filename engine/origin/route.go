@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -204,7 +203,9 @@ func checkAttrs(attrs []byte, f wire.Family) error {
 			return errors.New("the attributes are not in ascending order, each once")
 		}
 		last = int(a.Type())
-		n += len(wire.AppendAttr(nil, a.Flags(), a.Type(), a.Value()))
+		if n += 3 + len(a.Value()); len(a.Value()) > 255 {
+			n++
+		}
 		switch a.Type() {
 		case wire.AttrOrigin, wire.AttrASPath:
 			has++
@@ -236,5 +237,3 @@ func clone(b []byte) []byte {
 	}
 	return slices.Clone(b)
 }
-
-func sameBytes(a string, b []byte) bool { return bytes.Equal([]byte(a), b) }
