@@ -21,6 +21,8 @@ type announceKind struct {
 	prepare func(*pathReader)
 	// answer appends the answer to what was announced, an object.
 	answer func(c *call, dst []byte, in *pathInput, res *origin.Result, peers []PeerAnswer) []byte
+	// shown waits until lists have what was changed; nil: they have it at once.
+	shown func(*call)
 }
 
 var (
@@ -128,6 +130,9 @@ func (c *call) announceBody(k *announceKind, body []byte) ([]byte, *problem) {
 			next = i + 1
 			dst = k.answer(c, dst, &list[i], &results[i], peers)
 		})
+		if k.shown != nil {
+			k.shown(c)
+		}
 	}
 	if isList {
 		dst = append(dst, ']')

@@ -365,6 +365,9 @@ func (j *lineJob) carryOut(b *lineBatch, dst []byte) []byte {
 	}
 	if len(results) > 0 {
 		c.told(b.routes, results, each)
+		if j.k.shown != nil {
+			j.k.shown(c)
+		}
 	}
 	errorsTo(-1)
 	c.s.metrics.Announced[0].Add(good)

@@ -18,6 +18,7 @@ var announceRules = announceKind{
 	takes:   takesAnnounce,
 	prepare: func(r *pathReader) { r.rule = new(ruleReader) },
 	answer:  (*call).ruleAnswer,
+	shown:   (*call).rulesShown,
 }
 
 // shownTime is how long an answer waits for the list of rules to have what was
@@ -29,18 +30,14 @@ func (c *call) flowAnnounce() *problem {
 	if c.s.opts.Flow == nil {
 		return later("", "Flow Spec")
 	}
-	p := c.announce(&announceRules)
-	if p == nil && !c.holds {
-		c.s.flowShown()
-	}
-	return p
+	return c.announce(&announceRules)
 }
 
-// flowShown waits until rules that were changed before are in the list.
-func (s *Server) flowShown() {
+// rulesShown waits until rules that were changed before are in the list.
+func (c *call) rulesShown() {
 	ctx, stop := context.WithTimeout(context.Background(), shownTime)
 	defer stop()
-	_ = s.opts.Flow.Wait(ctx, s.rib.Mark(nil)) // the list comes later, then
+	_ = c.s.opts.Flow.Wait(ctx, c.s.rib.Mark(nil)) // the list comes later, then
 }
 
 // ruleAnswer appends what became of a rule.
@@ -151,7 +148,7 @@ func (c *call) flowDrop() *problem {
 	}
 	c.s.metrics.Announced[1].Add(1)
 	c.told(nil, nil, nil)
-	c.s.flowShown()
+	c.rulesShown()
 	c.ctx.SetStatusCode(fasthttp.StatusNoContent)
 	return nil
 }
