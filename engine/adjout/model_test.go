@@ -104,9 +104,9 @@ func (w *world) exported(p *testPeer, f wire.Family, k trie.Key, n uint8, q rib.
 		return a, false
 	case t.Internal && info.Internal && !client && !t.RRClient:
 		return a, false
-	case !t.RSClient && slices.Contains(a.Communities, communityNoAdvertise):
+	case !local && !t.RSClient && slices.Contains(a.Communities, communityNoAdvertise):
 		return a, false
-	case !t.RSClient && !t.Internal && slices.Contains(a.Communities, communityNoExport):
+	case !local && !t.RSClient && !t.Internal && slices.Contains(a.Communities, communityNoExport):
 		return a, false
 	}
 	pol, ok := t.Export.(*policy)

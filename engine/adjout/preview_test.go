@@ -174,12 +174,12 @@ func TestPreviewSaysWhatIsRefused(t *testing.T) {
 	routes := []PreviewRoute{
 		previewRoute(l.num, "192.0.2.0/24", spec()),
 		previewRoute(few.num, "192.0.2.0/24", spec()),
-		previewRoute(l.num, "192.0.2.0/24", with(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoExport} })),
+		previewRoute(l.num, "192.0.2.0/24", with(spec(), func(a *attrSpec) { a.Communities = []uint32{communityLLGRStale} })),
 		previewRoute(l.num, "2001:db8::/32", spec()),
 		{Family: wire.IPv4FlowSpec, From: l.num, NLRI: []byte{5, 1, 24, 10, 0, 0}, Attrs: spec().canonical()},
 	}
 	msgs, refused, err := w.m.Preview(to, routes)
-	if got := fmt.Sprint(refused, err); got != "[{1 not one of its peers} {2 no-export} {3 no next hop that the peer can use} {4 family not negotiated}] <nil>" {
+	if got := fmt.Sprint(refused, err); got != "[{1 not one of its peers} {2 llgr-stale} {3 no next hop that the peer can use} {4 family not negotiated}] <nil>" {
 		t.Errorf("got %s", got)
 	}
 	s := newSink(t, to.Send, false)

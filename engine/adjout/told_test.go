@@ -165,9 +165,9 @@ func TestReasonsOfRefusal(t *testing.T) {
 			to.Export = &policy{key: "long", rib: w.rib, route: func(p netip.Prefix) bool { return p.Bits() > 24 }}
 		}},
 		{"refused: family not negotiated", all, "198.51.100.0/24", spec(), func(to *Target) { to.Families = []wire.Family{wire.IPv6Unicast} }},
-		{"refused: no-export", all, "203.0.113.0/25", with(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoExport} }), nil},
+		{"sent", all, "203.0.113.0/25", with(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoExport} }), nil},
 		{"sent", all, "203.0.113.0/25", with(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoExport} }), func(to *Target) { to.Internal = true }},
-		{"refused: no-advertise", all, "203.0.113.128/25", with(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoAdvertise} }),
+		{"sent", all, "203.0.113.128/25", with(spec(), func(a *attrSpec) { a.Communities = []uint32{communityNoAdvertise} }),
 			func(to *Target) { to.Internal = true }},
 		{"refused: llgr-stale", all, "10.1.0.0/16", with(spec(), func(a *attrSpec) { a.Communities = []uint32{communityLLGRStale} }), nil},
 		{"refused: only-to-customer", all, "10.2.0.0/16", with(spec(), func(a *attrSpec) { a.OTC = 7 }), func(to *Target) { to.Role, to.HasRole = wire.RolePeer, true }},

@@ -57,7 +57,7 @@ func (r *rules) allowed(f wire.Family, src from, id rib.AttrID) why {
 	for w := wire.WalkAttributes(canonical); w.Next(); {
 		switch w.Type() {
 		case wire.AttrCommunities:
-			if w := r.communities(w.Value()); w != whyNot {
+			if w := r.communities(w.Value(), src.local); w != whyNot {
 				return w
 			}
 		case wire.AttrOTC:
@@ -72,17 +72,20 @@ func (r *rules) allowed(f wire.Family, src from, id rib.AttrID) why {
 	return whyNot
 }
 
-// communities judges by the well-known ones. A route server does not: it leaves
-// them to its clients (RFC 7947 2.2.4).
-func (r *rules) communities(v []byte) why {
+// communities judges by the well-known ones. RFC 1997 binds who has received a
+// route with them: on one that is originated here they are for its receivers, as
+// RFC 7999 3.2 wants a blackhole route to have NO_EXPORT. A route server leaves
+// them to its clients too (RFC 7947 2.2.4).
+func (r *rules) communities(v []byte, local bool) why {
+	passes := local || r.t.RSClient
 	for ; len(v) >= 4; v = v[4:] {
 		switch binary.BigEndian.Uint32(v) {
 		case communityNoAdvertise:
-			if !r.t.RSClient {
+			if !passes {
 				return whyNoAdvert
 			}
 		case communityNoExport, communityNoExportSub:
-			if !r.t.Internal && !r.t.RSClient {
+			if !r.t.Internal && !passes {
 				return whyNoExport
 			}
 		case communityLLGRStale:
