@@ -115,11 +115,12 @@ func (m *matcher) large(g group, b *probe, hits []uint32) []uint32 {
 
 // builder compiles matchers.
 type builder struct {
-	m        *matcher
-	compiler compiler
-	narrower narrower
-	prefixes []prefix
-	bitmaps  bitmapper
+	m            *matcher
+	compiler     compiler
+	destinations []prefix // of the entries that have one
+	narrower     narrower
+	prefixes     []prefix
+	bitmaps      bitmapper
 }
 
 // compile makes a matcher of entries in order.
@@ -129,18 +130,15 @@ func compile(entries []*entry, l layout) *matcher {
 		groups: make([]group, 1, 1+len(entries)/2), indexes: make([]index, 1),
 	}
 	b := &builder{m: m, compiler: compiler{layout: l}}
-	for i, e := range entries {
+	b.destinations = make([]prefix, 0, len(entries))
+	for i, e := range entries { // each is far away in memory: once is enough
 		m.heads[i], m.extra = b.compiler.compile(e, m.extra)
-	}
-	n := len(entries)
-	with := n
-	for with > 0 {
-		if _, ok := b.destination(with - 1); ok {
-			break
+		if p, ok := l.destination(e.nlri()); ok { // those that have one come first
+			b.destinations = append(b.destinations, p)
 		}
-		with--
 	}
-	m.dst = b.split(0, with, b.destination)
+	n, with := len(entries), len(b.destinations)
+	m.dst = b.split(0, with, func(i int) (prefix, bool) { return b.destinations[i], true })
 	if with < n {
 		m.rest = b.group(with, n)
 	}
@@ -148,10 +146,6 @@ func compile(entries []*entry, l layout) *matcher {
 		b.index(uint32(g))
 	}
 	return m
-}
-
-func (b *builder) destination(i int) (prefix, bool) {
-	return b.compiler.destination(b.m.entries[i].nlri())
 }
 
 func (b *builder) source(i int) (prefix, bool) {
