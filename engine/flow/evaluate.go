@@ -25,11 +25,11 @@ type target struct {
 	table rib.TableID
 	k     trie.Key
 	n     uint8
+	ok    bool // there is one
 }
 
 // settled returns the verdict of a subject where it does not depend on unicast
-// routes, and else its target. Where there is no table of routes to it, target.n is
-// more than any prefix has.
+// routes, and else its target.
 func (t *Tables) settled(s *subject) (why rib.FilterReason, done bool, at target) {
 	if s.mode == Off {
 		return rib.FilterNone, true, at
@@ -39,8 +39,7 @@ func (t *Tables) settled(s *subject) (why rib.FilterReason, done bool, at target
 		// What another PE says is accepted (RFC 8955 section 8).
 		return rib.FilterNone, true, at
 	}
-	dst, offset, ok := flowspec.Destination(s.family, s.nlri)
-	if !ok || offset != 0 { // RFC 8955 section 6 a, RFC 8956 section 5
+	if at.k, at.n, at.ok = destination(s.family, s.nlri); !at.ok { // RFC 8955 section 6 a, RFC 8956 section 5
 		if s.mode == NoDestination {
 			return rib.FilterNone, true, at
 		}
@@ -52,12 +51,23 @@ func (t *Tables) settled(s *subject) (why rib.FilterReason, done bool, at target
 		// section 4.1, b.2). External peers have an AS to show (section 4.2).
 		return rib.FilterNone, true, at
 	}
-	at.k, at.n = trie.PrefixKey(dst)
 	f, rd := flowspec.Unicast(s.family), flowspec.RD(s.family, s.nlri)
+	var ok bool
 	if at.table, ok = t.rib.FindTable(f, rd); !ok {
 		return rib.FilterNoUnicast, true, at
 	}
 	return rib.FilterNone, false, at
+}
+
+// destination returns the destination that a rule is validated by; ok is false
+// where it has none, or one that leaves out the first bits of addresses.
+func destination(f wire.Family, nlri []byte) (k trie.Key, n uint8, ok bool) {
+	dst, offset, ok := flowspec.Destination(f, nlri)
+	if !ok || offset != 0 {
+		return trie.Key{}, 0, false
+	}
+	k, n = trie.PrefixKey(dst)
+	return k, n, true
 }
 
 // evaluate works the verdict on a subject out. Where it is FilterMoreSpecific,
@@ -153,20 +163,7 @@ func originator(attrs []byte, peer *rib.PeerInfo) netip.Addr {
 	return peer.Addr.Unmap()
 }
 
-// foreign looks for a route under a destination that is of another neighbouring AS
-// (RFC 8955 section 6 c). What counts is the best path of each prefix: it is the
-// one that the rule would affect. Paths without an AS are of our own.
-func (t *Tables) foreign(rd *shard.Reader, at target, neighbor uint32) (w changedKey, found bool) {
-	rd.Longer(at.table, at.k, at.n, func(m shard.Match) bool {
-		if u, ok := t.bestOf(rd, m); ok && u.neighbor != neighbor {
-			w, found = changedKey{at.table, m.Key, m.Len}, true
-		}
-		return !found
-	})
-	return w, found
-}
-
-// isForeign is foreign for one prefix.
+// isForeign says whether the route to one prefix is of another AS, as foreign asks.
 func (t *Tables) isForeign(rd *shard.Reader, c changedKey, neighbor uint32) bool {
 	u, ok := t.bestOf(rd, rd.Get(c.t, c.k, c.n))
 	return ok && u.neighbor != neighbor

@@ -33,7 +33,10 @@ type Tables struct {
 	rib     *shard.RIB
 	attrs   *rib.Attrs
 	readers readers
-	counts  counters
+	wide    wideTargets
+
+	wideFrom int // routes under a destination that are walked before it counts as wide
+	counts   counters
 
 	started atomic.Bool // a Flow Spec table is registered
 	start   chan struct{}
@@ -105,7 +108,7 @@ func New(o Options) *Tables {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	t := &Tables{o: o, rib: o.RIB, attrs: o.RIB.Attrs(), start: make(chan struct{}), done: make(chan struct{}), tables: map[tableKey]*table{}, epoch: 1}
+	t := &Tables{o: o, rib: o.RIB, attrs: o.RIB.Attrs(), start: make(chan struct{}), done: make(chan struct{}), tables: map[tableKey]*table{}, epoch: 1, wideFrom: wideFrom}
 	t.readers.rib = o.RIB
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.list.Store(new([]*table))

@@ -376,11 +376,12 @@ func TestModel(t *testing.T) {
 	if testing.Short() {
 		steps = 1500
 	}
-	for _, o := range []shard.Options{{Shards: 1}, {Shards: 3}, {Shards: 2, FeedSize: 512}} {
+	for i, o := range []shard.Options{{Shards: 1}, {Shards: 3}, {Shards: 2, FeedSize: 512}} {
 		o.IDRest = time.Nanosecond
 		seed := rand.Uint64()
 		t.Logf("seed %d, %+v", seed, o)
 		w := newWorld(t, seed, o)
+		w.fl.wideFrom = 1 + i*i*10
 		for i := range steps {
 			w.step()
 			if i%40 == 0 {
@@ -403,10 +404,11 @@ func TestModel(t *testing.T) {
 // TestNoChangeIsLost has rules judged in one goroutine while routes come and go in
 // two others, which nothing holds back.
 func TestNoChangeIsLost(t *testing.T) {
-	for range 8 {
+	for i := range 8 {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		w := newWorld(t, seed, shard.Options{Shards: 3})
+		w.fl.wideFrom = 1 + i%2*wideFrom
 		all := slices.Sorted(maps.Keys(w.peers))
 		type op struct {
 			at    place

@@ -66,10 +66,6 @@ func (t *Tables) decide(f *family, k trie.Key, p *rib.Path, came rib.AttrID, why
 // prefixes of which a change was read: those whose destination covers one, or is
 // covered by one.
 func (t *Tables) revalidate() {
-	if len(t.unicast) == 0 {
-		return
-	}
-	t.unicast = distinct(t.unicast)
 	note := func(nlri []byte, _ rules.Value) bool {
 		t.found = append(t.found, nlri)
 		return true
@@ -82,16 +78,43 @@ func (t *Tables) revalidate() {
 		f := t.familyOf(tb)
 		t.found = t.found[:0]
 		tb.current.Load().Overlapping(c.k.Prefix(c.n, !flowspec.Is6(f.family)), note)
-		for _, nlri := range t.found {
-			t.reconsider(f, nlri, c)
+		// The rules to one destination follow each other.
+		for rest := t.found; len(rest) > 0; {
+			at := target{table: c.t}
+			at.k, at.n, at.ok = destination(f.family, rest[0])
+			n := 1
+			for ; n < len(rest); n++ {
+				if k, m, ok := destination(f.family, rest[n]); k != at.k || m != at.n || ok != at.ok {
+					break
+				}
+			}
+			t.revalidateTo(f, at, rest[:n], c)
+			rest = rest[n:]
 		}
 	}
 	t.unicast = t.unicast[:0]
 }
 
+// revalidateTo is revalidate for rules to one destination and one change.
+func (t *Tables) revalidateTo(f *family, at target, nlris [][]byte, c changedKey) {
+	var w wideTarget
+	ok := false
+	if c.n > at.n {
+		if w, ok = t.known(at); ok && w.inLine && w.applied == w.found {
+			return
+		}
+	}
+	for _, nlri := range nlris {
+		t.reconsider(f, nlri, c, ok)
+	}
+	if ok {
+		t.wide.apply(&w)
+	}
+}
+
 // reconsider works the verdicts on a rule out anew after a change of the unicast
-// prefix c.
-func (t *Tables) reconsider(f *family, nlri []byte, c changedKey) {
+// prefix c; whole says that it is to be done in any case.
+func (t *Tables) reconsider(f *family, nlri []byte, c changedKey, whole bool) {
 	k, _, ok := t.rib.FindRawKey(nlri)
 	if !ok {
 		return
@@ -110,7 +133,7 @@ func (t *Tables) reconsider(f *family, nlri []byte, c changedKey) {
 			continue
 		}
 		t.counts.revalidated.Add(1)
-		if t.untouched(f, k, &s, p.Filtered, c) {
+		if !whole && t.untouched(f, k, &s, p.Filtered, c) {
 			continue
 		}
 		why, w := t.evaluate(t.rd, &s)

@@ -29,6 +29,7 @@ type counters struct {
 	evaluated, revalidated, changed atomic.Uint64
 	asked, answered                 atomic.Uint64 // times that shards were asked to judge again
 	rebuilt                         atomic.Uint64 // times that the feed had to be begun again
+	walked                          atomic.Uint64 // routes under destinations that were looked at
 
 	mu       sync.Mutex
 	families []*familyCounts

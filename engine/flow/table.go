@@ -64,6 +64,10 @@ func (t *Tables) familyOf(tb *table) *family {
 
 // settle takes over what the changes read so far have come to, and publishes it.
 func (t *Tables) settle() {
+	if len(t.unicast) > 0 {
+		t.unicast = distinct(t.unicast)
+	}
+	t.noteWide()
 	t.refreshAll()
 	t.publish()
 	t.revalidate()
@@ -148,6 +152,7 @@ func (t *Tables) refresh(f *family, k trie.Key) {
 		tb = &table{tableKey: key, rules: rules.NewTable(key.family)}
 		t.tables[key] = tb
 		t.epoch++
+		t.watch(key, true)
 	}
 	tb.rules.Set(nlri, v)
 	t.touch(tb)
@@ -203,6 +208,14 @@ func (x *terminals) of(attrs *rib.Attrs, id rib.AttrID) bool {
 	return v
 }
 
+// watch says whether changes of the routes that rules are validated against are
+// read from now on.
+func (t *Tables) watch(k tableKey, on bool) {
+	if id, ok := t.rib.FindTable(flowspec.Unicast(k.family), k.rd); ok {
+		t.wide.watch(id, on)
+	}
+}
+
 // touch notes that the rules of a table have changed.
 func (t *Tables) touch(tb *table) {
 	if !tb.dirty {
@@ -219,6 +232,7 @@ func (t *Tables) publish() {
 		if tb.rules.Len() == 0 {
 			delete(t.tables, tb.tableKey)
 			t.epoch++
+			t.watch(tb.tableKey, false)
 		}
 	}
 	t.dirty = t.dirty[:0]
@@ -247,6 +261,7 @@ func (t *Tables) rebuild(f *shard.Follower) {
 	t.counts.rebuilt.Add(1)
 	v := f.Snapshot()
 	defer v.Close()
+	t.wide.forget()
 	t.changed, t.unicast, t.again = t.changed[:0], t.unicast[:0], t.again[:0]
 	// What is no longer there has to go too.
 	for _, x := range t.families {
