@@ -57,7 +57,6 @@ type Tables struct {
 	again    []again
 	found    [][]byte
 	paths    []rib.Path
-	ids      []uint64
 	tables   map[tableKey]*table
 	epoch    uint32   // of tables: it changes with it
 	listed   uint32   // epoch of list
