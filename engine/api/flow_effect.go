@@ -46,7 +46,7 @@ const (
 
 func (e *effects) begin(attrs *rib.Attrs, now uint32) {
 	e.attrs = attrs
-	if e.kept == nil || now-e.since > effectAge || len(e.kept) > maxEffects {
+	if e.kept == nil || now-e.since > effectAge || len(e.kept) >= maxEffects {
 		e.kept, e.since = map[string]*effect{}, now
 	}
 }

@@ -271,20 +271,19 @@ func namedBits[T ~uint8 | ~uint16](field string, t flowspec.Type, text []byte, m
 		} else {
 			text = nil
 		}
-		n := T(0)
 		switch {
-		case len(word) == 0:
-			continue
+		case len(word) == 0, t == flowspec.TypeFragment && string(word) == "not-a-fragment":
 		case t == flowspec.TypeTCPFlags && string(word) == "syn":
-			n = 1 << 1
+			sum |= 1 << 1
 		case t == flowspec.TypeTCPFlags && string(word) == "ack":
-			n = 1 << 4
+			sum |= 1 << 4
 		default:
-			if n, wrong = named[T](wire.IPv4FlowSpec, field, t, word, most); wrong != "" {
+			n, wrong := named[T](wire.IPv4FlowSpec, field, t, word, most)
+			if wrong != "" {
 				return 0, wrong
 			}
+			sum |= n
 		}
-		sum |= n
 	}
 	return sum, ""
 }

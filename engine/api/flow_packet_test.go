@@ -36,6 +36,7 @@ func TestPacketsAreReadFromJSON(t *testing.T) {
 			packet{Dst: a6, Protocol: 58, ICMPType: 128, Has: frag | flowspec.HasProtocol | flowspec.HasICMPType}},
 		{`{"dst":"203.0.113.7","length":1500,"dscp":"ef","fragment":"is-fragment+last-fragment"}`,
 			packet{Dst: b4, Length: 1500, DSCP: 46, Fragment: 10, Has: frag | flowspec.HasLength | flowspec.HasDSCP}},
+		{`{"dst":"203.0.113.7","fragment":"not-a-fragment"}`, packet{Dst: b4, Has: frag}},
 		{`{"dst":"203.0.113.7","fragment":["first-fragment"],"protocol":"gre"}`, packet{Dst: b4, Fragment: 4, Protocol: 47, Has: frag | flowspec.HasProtocol}},
 		{`{"\u0064st":"203.0.\u00313.7"}`, packet{Dst: netip.MustParseAddr("203.0.13.7"), Has: frag}},
 	} {

@@ -20,7 +20,6 @@ type flowRow struct {
 	match   []byte // "match" of the rule
 	order   int
 	shadows []byte // "shadowed_by"
-	text    []byte
 }
 
 func (w *flowRow) init(c *call) {

@@ -351,6 +351,9 @@ func (s *Server) release(c *call) {
 		c.paths = nil
 	}
 	c.filter.release()
+	if c.flow != nil { // so that rules which have gone go
+		c.flow.rules4, c.flow.rules6 = nil, nil
+	}
 	s.calls.Put(c)
 }
 

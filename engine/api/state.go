@@ -30,6 +30,7 @@ func (c *call) root() *problem {
 	c.answer(typeText, []byte("ribd "+c.s.opts.Version+": a BGP RIB server\n\n"+
 		"  /api/v1/lookup/ADDRESS   the longest match of an address\n"+
 		"  /api/v1/routes           routes by prefix, AS path, community, ...\n"+
+		"  /api/v1/flowspec         Flow Spec rules, in the order in which they apply\n"+
 		"  /api/v1/peers            peers\n"+
 		"  /api/v1/stats            numbers\n"+
 		"  /openapi.yaml            the whole API\n"+
