@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +53,8 @@ type Options struct {
 	// ID gives rules (routes of families of wire.FormRaw) their id; nil: they
 	// have none.
 	ID func(peerID string, f wire.Family, hasPathID bool, pathID uint32, nlri []byte) uint64
+
+	tick time.Duration // of house-keeping; 0: a second
 }
 
 // Errors of a Manager.
@@ -262,7 +265,7 @@ func (m *Manager) Stats() Stats {
 
 // keepHouse does once a second what nobody waits for.
 func (m *Manager) keepHouse() {
-	t := time.NewTicker(time.Second)
+	t := time.NewTicker(cmp.Or(m.o.tick, time.Second))
 	defer t.Stop()
 	generation := uint64(0)
 	for {

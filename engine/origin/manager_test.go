@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ribd/shard"
 	"ribd/wire"
 )
 
@@ -421,5 +422,35 @@ func TestAPanicDoesNotStopTheOthers(t *testing.T) {
 		}
 	case <-time.After(5 * time.Second):
 		t.Fatal("the next call hangs")
+	}
+}
+
+// What the guards hold is in no table, and still has its attributes, labels and
+// NLRI when the sweeps have been over them.
+func TestWhatIsHeldOutlivesTheSweeps(t *testing.T) {
+	tables, err := shard.Open(shard.Options{Shards: 1, SweepEvery: 100 * time.Millisecond, IDRest: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, Options{RIB: tables, tick: 5 * time.Millisecond})
+	vpn := route("10.9.9.9/32", with(blackhole, 77), func(r *Route) { r.Family, r.RD, r.Labels = wire.IPv4VPN, 9, []byte{0, 3, 1} })
+	held := []Route{route("10.0.0.1/32", with(blackhole, 78)), vpn, rule("destination 10.0.0.1/32 then rate-limit 12345")}
+	r.announce(held...)
+	r.SetGuards(Guards{Protected: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	for end := time.Now().Add(10 * time.Second); tables.Attrs().Generation() < 8; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nothing is swept")
+		}
+	}
+	for _, w := range held {
+		if got, _ := r.Get(w.Key); string(got.Attrs) != string(w.Attrs) || string(got.Labels) != string(w.Labels) || got.Held == nil {
+			t.Errorf("got %+v, want %+v", got, w)
+		}
+	}
+	r.SetGuards(Guards{})
+	for _, w := range held {
+		if !r.shows(w) {
+			t.Errorf("%v does not come back", w.Key)
+		}
 	}
 }

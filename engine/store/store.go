@@ -46,6 +46,9 @@ func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("persist: %w", err)
 	}
+	if err := syncDir(filepath.Dir(dir)); err != nil { // the folder's own name
+		return nil, err
+	}
 	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("persist: %w", err)
