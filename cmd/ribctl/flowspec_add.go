@@ -47,7 +47,7 @@ func (c *flowAddCommand) Run(e *env) error {
 		return s.file(e, c.File, addedRow)
 	}
 	var list []apiv1.FlowRuleInput
-	for _, text := range c.Text {
+	for _, text := range ruleArgs(c.Text) {
 		list = append(list, apiv1.FlowRuleInput{Text: text, PathInput: apiv1.PathInput{
 			RD: c.RD, PathID: c.PathID, Communities: c.Community, LargeCommunities: c.LargeCommunity, ExtCommunities: c.ExtCommunity,
 			LocalPref: c.LocalPref, MED: c.MED, Peers: c.Peer, TTL: c.TTL,
@@ -63,6 +63,19 @@ func (c *flowAddCommand) Run(e *env) error {
 	}
 	return s.whole(e, bytes.NewReader(b), len(list) > 1, addedRow)
 }
+
+// ruleArgs are the rules or ids of a command line. Words without blanks that are
+// no ids are one rule that was given without quotes.
+func ruleArgs(args []string) []string {
+	for _, a := range args {
+		if strings.Contains(a, " ") || isRuleID(a) {
+			return args
+		}
+	}
+	return []string{strings.Join(args, " ")}
+}
+
+func isRuleID(s string) bool { return len(s) == 16 && strings.Trim(s, "0123456789abcdefABCDEF") == "" }
 
 // addedRow notes an answer to an announcement of a rule.
 func addedRow(t *outcome, line []byte) error {
@@ -87,8 +100,9 @@ type flowDeleteCommand struct {
 
 // Run withdraws each rule.
 func (c *flowDeleteCommand) Run(e *env) error {
-	ids := make([]string, len(c.Rule))
-	for i, s := range c.Rule { // all are found before the first goes
+	rules := ruleArgs(c.Rule)
+	ids := make([]string, len(rules))
+	for i, s := range rules { // all are found before the first goes
 		id, err := c.find(e, s)
 		if err != nil {
 			return err
@@ -110,7 +124,7 @@ func (c *flowDeleteCommand) Run(e *env) error {
 
 // find answers the id of a rule that is named by id or by text.
 func (c *flowDeleteCommand) find(e *env, s string) (string, error) {
-	if len(s) == 16 && strings.Trim(s, "0123456789abcdefABCDEF") == "" {
+	if isRuleID(s) {
 		return strings.ToLower(s), nil
 	}
 	if c.RD != "" {

@@ -138,6 +138,16 @@ func TestRulesForPrograms(t *testing.T) {
 	if code, _, errs := ask(t, url, "", "flowspec", "delete", "destination 203.0.113.7/32", "--path-id", "7"); code != 0 {
 		t.Errorf("delete: %d %s", code, errs)
 	}
+	// Without quotes, and by id.
+	code, out, errs = ask(t, url, "", "flowspec", "add", "--json", "destination", "203.0.113.8/32", "then", "mark", "5")
+	if err := json.Unmarshal([]byte(out), &a); code != 0 || err != nil || a.Text != "destination 203.0.113.8/32 then mark 5" {
+		t.Errorf("without quotes: %d %s %s", code, out, errs)
+	}
+	for _, args := range [][]string{{"delete", a.ID}, {"add", "destination", "203.0.113.8"}, {"delete", "destination", "203.0.113.8"}} {
+		if code, _, errs := ask(t, url, "", append([]string{"flowspec"}, args...)...); code != 0 {
+			t.Errorf("%v: %d %s", args, code, errs)
+		}
+	}
 }
 
 func TestWrongCommandLinesOfRules(t *testing.T) {

@@ -82,6 +82,8 @@ func (c *call) flowMatch() *problem {
 	media := c.mediaType()
 	switch media {
 	case typeJSON, typeNDJSON, typeOctets:
+	case "application/ndjson", "application/jsonl":
+		media = typeNDJSON
 	default:
 		if media == "" {
 			media = "none"

@@ -192,6 +192,59 @@ func TestPagesOfRulesGoOnWhereTheyStopped(t *testing.T) {
 	}
 }
 
+// TestPagesOfRulesOutliveTheRuleTheyStoppedAt changes the rules between pages:
+// what stays is listed once, in order.
+func TestPagesOfRulesOutliveTheRuleTheyStoppedAt(t *testing.T) {
+	b := newFlowTable(t)
+	ids := map[int]string{}
+	add := func(i int) {
+		_, body := b.post(fmt.Sprintf(`{"text":"destination 203.0.113.%d/32"}`, i))
+		var a apiv1.FlowAnnounced
+		strict(t, "POST", body, &a)
+		ids[i] = a.ID
+	}
+	for i := range 40 {
+		add(2 * i)
+	}
+	var got []string
+	for cursor, page := "", 0; page < 100; page++ {
+		var out apiv1.FlowRules
+		b.s.get(t, 200, "/api/v1/flowspec?limit=3"+cursor, &out)
+		got = append(got, texts(out.Rules)...)
+		if out.Next == nil {
+			break
+		}
+		cursor = "&cursor=" + *out.Next
+		// The rule that the page ended with goes; of those behind one goes, one comes.
+		b.s.do("DELETE", "/api/v1/flowspec/"+out.Rules[len(out.Rules)-1].ID, "")
+		if page%4 == 0 && page < 8 {
+			b.s.do("DELETE", "/api/v1/flowspec/"+ids[70-page], "")
+			add(71 - page)
+		}
+	}
+	if !slices.IsSortedFunc(got, func(x, y string) int { return int(lastOctet(t, x)) - int(lastOctet(t, y)) }) || len(slices.Compact(slices.Clone(got))) != len(got) {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+	listed := map[string]bool{}
+	for _, s := range got {
+		listed[s] = true
+	}
+	for _, r := range b.list(t, "") { // what is there to the end
+		if !listed[r.Text] {
+			t.Errorf("%s is not listed", r.Text)
+		}
+	}
+}
+
+func lastOctet(t testing.TB, text string) byte {
+	t.Helper()
+	r, _, err := flowspec.ParseText(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Components[0].Prefix.Addr().As4()[3]
+}
+
 func TestRulesAreFiltered(t *testing.T) {
 	b := smallRules(t)
 	for _, c := range []struct {
