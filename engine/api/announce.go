@@ -64,7 +64,7 @@ func (c *call) announce(k *announceKind) *problem {
 	if p != nil {
 		return p
 	}
-	return c.once(body, func() ([]byte, *problem) { return c.announceBody(k, body) })
+	return c.once(body, func(pg *page) *problem { return c.announceBody(k, body, pg) })
 }
 
 // wholeBody reads a body of up to most octets.
@@ -72,22 +72,24 @@ func (c *call) wholeBody(most int) ([]byte, *problem) {
 	if p := c.identity(); p != nil {
 		return nil, p
 	}
-	large := fail(fasthttp.StatusRequestEntityTooLarge, "body", "is over %d octets: a list this long is sent as application/x-ndjson, an object a line", most)
+	large := func() *problem {
+		return fail(fasthttp.StatusRequestEntityTooLarge, "body", "is over %d octets: a list this long is sent as application/x-ndjson, an object a line", most)
+	}
 	if c.ctx.Request.Header.ContentLength() > most {
-		return nil, large
+		return nil, large()
 	}
 	b, err := io.ReadAll(io.LimitReader(&source{c, c.bodyReader()}, int64(most)+1))
 	if err != nil {
 		return nil, bad("body", "broke off: %v", err)
 	}
 	if len(b) > most {
-		return nil, large
+		return nil, large()
 	}
 	return b, nil
 }
 
 // announceBody carries out an object or a list, and puts the answer together.
-func (c *call) announceBody(k *announceKind, body []byte) ([]byte, *problem) {
+func (c *call) announceBody(k *announceKind, body []byte, pg *page) *problem {
 	var r pathReader
 	r.begin(c, k.takes, k.withdraw)
 	if k.prepare != nil {
@@ -95,7 +97,7 @@ func (c *call) announceBody(k *announceKind, body []byte) ([]byte, *problem) {
 	}
 	list, isList, p := r.readAll(body)
 	if p != nil {
-		return nil, p
+		return p
 	}
 	dst := c.buf[:0]
 	if isList {
@@ -105,10 +107,13 @@ func (c *call) announceBody(k *announceKind, body []byte) ([]byte, *problem) {
 		if i > 0 {
 			dst = append(dst, ',', '\n')
 		}
+		if len(dst) >= pagePiece {
+			dst = pg.add(dst)
+		}
 	}
 	if k.withdraw {
 		if p := c.withdrawAll(list, isList); p != nil {
-			return nil, p
+			return p
 		}
 		for i := range list {
 			item(i)
@@ -121,7 +126,7 @@ func (c *call) announceBody(k *announceKind, body []byte) ([]byte, *problem) {
 		}
 		results, err := c.s.opts.Origin.Announce(routes, origin.AllOrNothing)
 		if err != nil {
-			return nil, refusedRoute(err, isList)
+			return refusedRoute(err, isList)
 		}
 		c.s.metrics.Announced[0].Add(len(routes))
 		next := 0
@@ -137,8 +142,8 @@ func (c *call) announceBody(k *announceKind, body []byte) ([]byte, *problem) {
 	if isList {
 		dst = append(dst, ']')
 	}
-	c.buf = append(dst, '\n')
-	return c.buf, nil
+	c.buf = pg.add(append(dst, '\n'))
+	return nil
 }
 
 // readAll reads an object, or a list of them.

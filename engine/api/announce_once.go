@@ -2,7 +2,10 @@ package api
 
 import (
 	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/s2"
 	"github.com/valyala/fasthttp"
+
+	"ribd/engine/origin"
 )
 
 // headerKey names a request, so that sending it twice is doing it once.
@@ -10,17 +13,19 @@ const (
 	headerKey      = "Idempotency-Key"
 	headerReplayed = "Idempotent-Replayed"
 	maxOnceKey     = 255
+	maxOnceAnswer  = 4 << 20
 )
 
-// once answers a request. With an Idempotency-Key, one that was carried out
+// once answers a request with what run puts into a page. With an Idempotency-Key, one that was carried out
 // within the last day gets the answer that it got then. What was refused changed
 // nothing, and is tried again.
-func (c *call) once(body []byte, run func() ([]byte, *problem)) *problem {
+func (c *call) once(body []byte, run func(*page) *problem) *problem {
 	h := c.ctx.Request.Header.Peek(headerKey)
 	if len(h) == 0 {
-		b, p := run()
+		var pg page
+		p := run(&pg)
 		if p == nil {
-			c.answer(typeJSON, b)
+			c.answerPage(&pg)
 		}
 		return p
 	}
@@ -49,14 +54,39 @@ func (c *call) once(body []byte, run func() ([]byte, *problem)) *problem {
 		c.answer(typeJSON, was)
 		return nil
 	}
-	b, p := run()
-	if p != nil {
+	var pg page
+	if p := run(&pg); p != nil {
 		return p
 	}
-	if err := o.Remember(key, d.Sum64(), b); err != nil {
+	err := origin.ErrAnswer
+	if pg.size <= maxOnceAnswer {
+		err = o.Remember(key, d.Sum64(), pg.whole())
+	}
+	if err != nil {
 		// What was asked for is done: to say otherwise would be wrong.
 		c.s.log.Warn("an answer can't be remembered for its Idempotency-Key", "key", key, "err", err)
 	}
-	c.answer(typeJSON, b)
+	c.answerPage(&pg)
 	return nil
+}
+
+// answerPage makes a page the answer: at once where it is short, so that its
+// length is told, else piece by piece.
+func (c *call) answerPage(pg *page) {
+	if pg.size <= writePart {
+		c.answer(typeJSON, pg.whole())
+		return
+	}
+	c.streamBody(typeJSON, c.encoding(), pg.write)
+}
+
+// whole puts the pieces of a page together.
+func (p *page) whole() (b []byte) {
+	for i, piece := range p.pieces {
+		if i >= p.packed {
+			piece, _ = s2.Decode(nil, piece)
+		}
+		b = append(b, piece...)
+	}
+	return b
 }

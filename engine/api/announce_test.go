@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/osrg/gobgp/v3/pkg/packet/bgp"
+	"github.com/valyala/fasthttp"
 
 	"ribd/engine/api/apiv1"
 	"ribd/engine/origin"
@@ -627,6 +628,35 @@ func TestAPathForAPeerThatIsNoMoreSaysSo(t *testing.T) {
 	}
 }
 
+// A row of routes is a path that can be announced, whoever it is from.
+func TestARowOfRoutesCanBeAnnounced(t *testing.T) {
+	_, s, _ := announcing(t)
+	_, rows, _ := s.do("GET", "/api/v1/routes", "", "Accept", typeNDJSON)
+	answer := s.post(t, 200, "POST", "/api/v1/paths", typeNDJSON, rows, nil)
+	if strings.Contains(answer, `"error"`) || strings.Count(answer, "\n") != strings.Count(rows, "\n") {
+		t.Error(answer)
+	}
+}
+
+func TestALongListIsAnsweredWhole(t *testing.T) {
+	_, s, _ := announcing(t)
+	const n = 40_000
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,{"prefix":"%d.%d.%d.0/24","next_hop":"192.0.2.66"}`, 20+i>>16, i>>8&255, i&255)
+	}
+	var as []apiv1.PathAnnounced
+	s.post(t, 200, "POST", "/api/v1/paths", js, "["+b.String()[1:]+"]", &as, headerKey, "long")
+	for i := range as {
+		if want := fmt.Sprintf("%d.%d.%d.0/24", 20+i>>16, i>>8&255, i&255); *as[i].Prefix != want || len(as[i].Peers) != 3 {
+			t.Fatalf("answer %d: %+v, want %s", i, as[i], want)
+		}
+	}
+	if len(as) != n {
+		t.Errorf("%d answers", len(as))
+	}
+}
+
 func TestWhatIsHeldByGuardsIsListedWithTheReason(t *testing.T) {
 	_, s, _ := announcing(t)
 	s.post(t, 200, "POST", "/api/v1/paths", js, `{"prefix":"10.9.2.1/32","next_hop":"192.0.2.66","communities":["blackhole"]}`, nil)
@@ -777,4 +807,23 @@ func BenchmarkAnnounceLines(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)*n/b.Elapsed().Seconds(), "routes/s")
+}
+
+func BenchmarkAnnounceOne(b *testing.B) {
+	_, s, _ := announcing(b)
+	var ctx fasthttp.RequestCtx
+	ctx.Init2(noConn{}, nil, false)
+	ctx.Request.Header.SetMethod("POST")
+	ctx.Request.Header.SetHost("localhost")
+	ctx.Request.SetRequestURI("/api/v1/paths")
+	ctx.Request.Header.SetContentType(js)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		ctx.Request.SetBodyString(fmt.Sprintf(`{"prefix":"10.%d.%d.0/24","next_hop":"192.0.2.66","as_path":"65001 %d"}`, i>>8&255, i&255, 1+i%1000))
+		s.handle(&ctx)
+		if ctx.Response.StatusCode() != 200 {
+			b.Fatal(string(ctx.Response.Body()))
+		}
+		ctx.Response.Reset()
+	}
 }

@@ -21,8 +21,7 @@ const pathPage = 1000
 // pathList is GET paths: what is originated here, in the order of families, route
 // distinguishers and prefixes.
 func (c *call) pathList() *problem {
-	o := c.s.opts.Origin
-	if o == nil {
+	if c.s.opts.Origin == nil {
 		return later("", "announcing")
 	}
 	media, p := c.accept(typeJSON, typeNDJSON)
@@ -61,43 +60,61 @@ func (c *call) pathList() *problem {
 	if limit < 0 {
 		limit = defaultLimit
 	}
-	routes, more := o.List(nil, f, after, limit)
+	var pg page
 	dst := append(c.buf[:0], `{"paths":[`...)
 	first := true
-	dst = c.pathRows(dst, routes, func(dst []byte) []byte {
-		if !first {
-			dst = append(dst, ',', '\n')
+	last, more := c.eachPage(f, after, limit, func(routes []origin.Route) error {
+		dst = c.pathRows(dst, routes, func(dst []byte) []byte {
+			if !first {
+				dst = append(dst, ',', '\n')
+			}
+			first = false
+			return dst
+		})
+		if len(dst) >= pagePiece {
+			dst = pg.add(dst)
 		}
-		first = false
-		return dst
+		return nil
 	})
 	dst = append(dst, `],"next":`...)
 	if more {
-		dst = appendString(dst, encodeKey(&routes[len(routes)-1].Key, mark))
+		dst = appendString(dst, encodeKey(last, mark))
 	} else {
 		dst = append(dst, "null"...)
 	}
-	dst = append(dst, '}', '\n')
-	c.buf = dst
-	c.streamBody(typeJSON, c.encoding(), func(out *sink) error { return out.write(dst) })
+	c.buf = pg.add(append(dst, '}', '\n'))
+	c.streamBody(typeJSON, c.encoding(), pg.write)
 	return nil
 }
 
-// pathLines answers one path a line, a page at a time.
-func (c *call) pathLines(out *sink, f origin.Filter, after *origin.Key, limit int) error {
+// eachPage lists up to limit routes, all of them where it is under 0, a page at a
+// time. It answers the key of the last one, and whether there are more.
+func (c *call) eachPage(f origin.Filter, after *origin.Key, limit int, each func([]origin.Route) error) (last *origin.Key, more bool) {
 	var routes []origin.Route
-	for more := true; more && limit != 0; {
+	for more = true; more && limit != 0; {
 		n := pathPage
 		if limit > 0 {
 			n = min(n, limit)
 		}
 		routes, more = c.s.opts.Origin.List(routes[:0], f, after, n)
-		if len(routes) == 0 {
-			return nil
-		}
 		if limit > 0 {
 			limit -= len(routes)
 		}
+		if len(routes) == 0 {
+			return last, false
+		}
+		key := routes[len(routes)-1].Key
+		last, after = &key, &key
+		if each(routes) != nil {
+			return last, more
+		}
+	}
+	return last, more
+}
+
+// pathLines answers one path a line, a page at a time.
+func (c *call) pathLines(out *sink, f origin.Filter, after *origin.Key, limit int) (err error) {
+	c.eachPage(f, after, limit, func(routes []origin.Route) error {
 		c.buf = c.pathRows(c.buf[:0], routes, func(dst []byte) []byte {
 			if len(dst) > 0 {
 				dst = append(dst, '\n')
@@ -106,15 +123,13 @@ func (c *call) pathLines(out *sink, f origin.Filter, after *origin.Key, limit in
 		})
 		c.buf = append(c.buf, '\n')
 		if c.s.stopping.Load() {
-			return cutOff(out, &c.buf, "the server is shutting down")
+			err = cutOff(out, &c.buf, errStopping.Error())
+		} else {
+			err = out.write(c.buf)
 		}
-		if err := out.write(c.buf); err != nil {
-			return err
-		}
-		last := routes[len(routes)-1].Key
-		after = &last
-	}
-	return nil
+		return err
+	})
+	return err
 }
 
 // pathRows appends a row for each route; sep is asked before each.

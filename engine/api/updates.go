@@ -43,16 +43,16 @@ func (c *call) updates() *problem {
 	if p != nil {
 		return p
 	}
-	return c.once(body, func() ([]byte, *problem) {
+	return c.once(body, func(pg *page) *problem {
 		var r pathReader
 		r.begin(c, takesPreview, false)
 		list, isList, p := r.readAll(body)
 		if p != nil {
-			return nil, p
+			return p
 		}
 		b, p := c.preview(t, list, isList, c.buf[:0])
-		c.buf = b
-		return b, p
+		c.buf = pg.add(b)
+		return p
 	})
 }
 
