@@ -21,7 +21,7 @@ type Matches struct {
 type matching struct {
 	base        *matcher
 	baseGone    []uint64
-	mid         *later
+	runs        []*later
 	changesGone []uint64
 	recents     []recent
 	first       int // the place of recents among the changes
@@ -37,7 +37,7 @@ func (r *Rules) Match(p *flowspec.Packet, m *Matches) {
 	}
 	s := r.matching.Load()
 	m.places = s.base.match(&m.probe, m.places[:0])
-	if s.mid == nil && len(s.recents) == 0 {
+	if len(s.runs) == 0 && len(s.recents) == 0 {
 		for _, at := range m.places {
 			if !hasBit(s.baseGone, int(at)) {
 				h := &s.base.heads[at]
@@ -63,11 +63,11 @@ func (s *matching) all(m *Matches) {
 			m.found = append(m.found, s.base.entries[at])
 		}
 	}
-	if s.mid != nil {
-		c := s.mid.get()
+	for _, run := range s.runs {
+		c := run.get()
 		m.places = c.match(&m.probe, m.places[:0])
 		for _, at := range m.places {
-			if !hasBit(s.changesGone, int(s.mid.places[at])) {
+			if !hasBit(s.changesGone, run.from+int(run.places[at])) {
 				m.insert(c.entries[at])
 			}
 		}

@@ -265,11 +265,11 @@ func TestPacketsOfTheGeneratorMeetItsRules(t *testing.T) {
 func TestChangesAreCompiledInALull(t *testing.T) {
 	tbl, packets, all := realistic(t, false, 3000, 10)
 	r := tbl.Publish()
-	if s := r.matching.Load(); len(s.base.heads) > 0 || s.mid == nil {
+	if s := r.matching.Load(); len(s.base.heads) > 0 || len(s.runs) == 0 {
 		t.Error("3,000 rules are compiled at once")
 	}
 	tbl.wait()
-	if s := r.matching.Load(); len(s.base.heads) != len(all) || s.mid != nil {
+	if s := r.matching.Load(); len(s.base.heads) != len(all) || len(s.runs) > 0 {
 		t.Errorf("%d of %d rules in the base", len(s.base.heads), len(all))
 	}
 	var m Matches
@@ -277,12 +277,38 @@ func TestChangesAreCompiledInALull(t *testing.T) {
 		tbl.Set(all[i], Value{ID: 1, Active: true})
 	}
 	r = tbl.Publish()
-	mid := r.matching.Load().mid
-	if mid.ready.Load() != nil {
+	run := r.matching.Load().runs[0]
+	if run.ready.Load() != nil {
 		t.Error("100 changes are compiled at once")
 	}
-	if r.Match(&packets[0], &m); mid.ready.Load() == nil {
+	if r.Match(&packets[0], &m); run.ready.Load() == nil {
 		t.Error("100 changes are not compiled by a packet")
+	}
+}
+
+// TestRunsOfChangesAreFew publishes change by change: each is compiled a few times
+// only, since a run is several times as long as the next one.
+func TestRunsOfChangesAreFew(t *testing.T) {
+	tbl, _, all := realistic(t, false, 20_000, 1)
+	tbl.PublishCompiled()
+	compiled, longest := 0, 0
+	for i := range 2000 {
+		tbl.Set(all[i], Value{ID: 1, Active: true})
+		before := tbl.overlay.runs
+		tbl.Publish()
+		runs := tbl.overlay.runs
+		longest = max(longest, len(runs))
+		for k := range runs {
+			if k > 0 && len(runs[k-1].entries) < runRatio*len(runs[k].entries) {
+				t.Fatalf("after %d changes run %d has %d and run %d %d", i, k-1, len(runs[k-1].entries), k, len(runs[k].entries))
+			}
+			if !slices.Contains(before, runs[k]) {
+				compiled += len(runs[k].entries)
+			}
+		}
+	}
+	if compiled > 2000*12 || longest > 5 {
+		t.Errorf("2,000 changes were compiled %d times, in up to %d runs", compiled, longest)
 	}
 }
 
@@ -292,7 +318,7 @@ func TestPublishCompiledLeavesNothingToDo(t *testing.T) {
 	tbl.wait()
 	for range 3 { // again with changes, and without
 		r := tbl.PublishCompiled()
-		if s := r.matching.Load(); s.mid != nil || len(s.recents) > 0 || tbl.overlay.compiling {
+		if s := r.matching.Load(); len(s.runs) > 0 || len(s.recents) > 0 || tbl.overlay.compiling {
 			t.Errorf("%+v is left to do", s)
 		}
 		var found Matches

@@ -210,21 +210,25 @@ func (b *builder) index(number uint32) {
 	m.indexes = append(m.indexes, index{bits: b.bitmaps.build(m.heads[g.lo:g.hi], m.extra)})
 }
 
-// later is a matcher that is compiled when it is first asked for.
+// later is a matcher of a run of changes, compiled when it is first asked for.
 type later struct {
 	entries []*entry // any order
-	gone    []uint64 // of those, the ones that were out already
+	from    int      // the place of the first among the changes
+	gone    []uint64 // changes that were out already
 	layout  layout
 	once    sync.Once
 	ready   atomic.Pointer[matcher]
 	places  []uint32 // of the matcher's entries in entries
 }
 
+// end is the place behind the last of the changes.
+func (l *later) end() int { return l.from + len(l.entries) }
+
 func (l *later) get() *matcher {
 	l.once.Do(func() {
 		l.places = make([]uint32, 0, len(l.entries))
 		for i := range l.entries {
-			if !hasBit(l.gone, i) {
+			if !hasBit(l.gone, l.from+i) {
 				l.places = append(l.places, uint32(i))
 			}
 		}

@@ -9,17 +9,17 @@ import (
 // since. The table's mutex is held over all its methods.
 //
 // A rule that comes is appended to changes, one that goes is marked gone where
-// it is. The first of the changes, up to midN, are compiled when a packet comes;
-// the others are few and are compared one by one.
+// it is. The latest changes are few and are compared one by one; those before are
+// in runs, each several times as long as the next, which are compiled when a
+// packet comes. So a change is compiled a few times, whatever the base's size.
 type overlay struct {
 	t           *Table
 	base        *matcher
 	baseGone    gone
 	changes     []*entry
 	changesGone gone
-	mid         *later
-	midN        int
-	recents     []recent // of the changes from midN on; snapshots share what they have
+	runs        []*later // the longest, which is the oldest, first; snapshots share it
+	recents     []recent // of the changes behind the runs; snapshots share what they have
 	compiler    compiler
 
 	compiling bool     // a goroutine is about to, or does
@@ -70,6 +70,7 @@ func (g *gone) share() []uint64 {
 // Sizes of an overlay.
 const (
 	recentMost = 32  // changes that are compared one by one
+	runRatio   = 4   // a run is at least so many times as long as the next
 	baseLeast  = 256 // changes before a base is compiled; more where the base is large
 	bulk       = 512 // changes within a lull after which more are waited for
 )
@@ -78,7 +79,7 @@ const (
 // compiled when they are there, and not over and over while they come.
 const (
 	lull      = 5 * time.Millisecond
-	lullsMost = 20
+	lullsMost = 50
 )
 
 func (o *overlay) init(t *Table) {
@@ -113,12 +114,12 @@ func (o *overlay) publish() *matching {
 // matching returns what matches a packet as the table is now. It leaves few
 // changes that are compared one by one.
 func (o *overlay) matching() *matching {
-	if n := len(o.changes); n-o.midN > recentMost {
-		o.mid = &later{entries: o.changes[:n:n], gone: o.changesGone.share(), layout: o.t.layout}
-		o.midN, o.recents = n, nil
+	if len(o.changes)-o.runsEnd() > recentMost {
+		o.addRun()
 	}
-	s := &matching{base: o.base, baseGone: o.baseGone.share(), mid: o.mid, changesGone: o.changesGone.share(), first: o.midN}
-	for _, e := range o.changes[o.midN+len(o.recents):] {
+	at := o.runsEnd()
+	s := &matching{base: o.base, baseGone: o.baseGone.share(), runs: o.runs, changesGone: o.changesGone.share(), first: at}
+	for _, e := range o.changes[at+len(o.recents):] {
 		r := recent{e: e}
 		r.dst, r.hasDst = o.t.layout.destination(e.nlri())
 		r.head, r.extra = o.compiler.compile(e, make([]uint64, 1))
@@ -126,6 +127,28 @@ func (o *overlay) matching() *matching {
 	}
 	s.recents = o.recents[:len(o.recents):len(o.recents)]
 	return s
+}
+
+// runsEnd returns the place behind the last change that is in a run.
+func (o *overlay) runsEnd() int {
+	if len(o.runs) == 0 {
+		return 0
+	}
+	return o.runs[len(o.runs)-1].end()
+}
+
+// addRun makes a run of the changes behind the last one, and of runs before that
+// are not long enough to stay.
+func (o *overlay) addRun() {
+	n := len(o.changes)
+	from, keep := o.runsEnd(), len(o.runs)
+	for keep > 0 && len(o.runs[keep-1].entries) < runRatio*(n-from) {
+		keep--
+		from = o.runs[keep].from
+	}
+	run := &later{entries: o.changes[from:n:n], from: from, gone: o.changesGone.share(), layout: o.t.layout}
+	o.runs = append(slices.Clone(o.runs[:keep]), run)
+	o.recents = nil
 }
 
 // grown is true where the overlay costs more than a new base.
@@ -163,8 +186,8 @@ func (o *overlay) compile() {
 	t.mu.Lock()
 	o.since = o.published
 	r, m := t.last, (*matcher)(nil)
-	if len(o.base.entries) == 0 && o.midN == o.since {
-		m = o.mid.ready.Load() // which is all there is, and was asked already
+	if len(o.base.entries) == 0 && len(o.runs) == 1 && o.runsEnd() == o.since {
+		m = o.runs[0].ready.Load() // which is all there is, and was asked already
 	}
 	t.mu.Unlock()
 	if m == nil {
@@ -206,5 +229,5 @@ func (o *overlay) adopt(m *matcher) {
 		}
 	}
 	o.published -= o.since
-	o.mid, o.midN, o.recents, o.compiling, o.lost, o.since = nil, 0, nil, false, nil, 0
+	o.runs, o.recents, o.compiling, o.lost, o.since = nil, nil, false, nil, 0
 }
