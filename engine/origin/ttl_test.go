@@ -4,12 +4,45 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
 // lateness bounds how long after its time a route may be there still.
 const lateness = 100 * time.Millisecond
+
+// probe measures how late this machine lets goroutines run at the moment: that is
+// not ribd's.
+type probe struct {
+	worst atomic.Int64
+	stop  chan struct{}
+	done  sync.WaitGroup
+}
+
+func newProbe(t *testing.T) *probe {
+	p := &probe{stop: make(chan struct{})}
+	p.done.Go(func() {
+		for {
+			start := time.Now()
+			select {
+			case <-p.stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			p.worst.Store(max(p.worst.Load(), int64(time.Since(start))))
+		}
+	})
+	t.Cleanup(func() {
+		close(p.stop)
+		p.done.Wait()
+	})
+	return p
+}
+
+// bound is lateness, and how late the machine was.
+func (p *probe) bound() time.Duration { return lateness + 2*time.Duration(p.worst.Load()) }
 
 // gone waits until a route is not in the RIB, and returns when it was seen last
 // and first not.
@@ -29,7 +62,7 @@ func (r *rig) gone(w Route, until time.Time) (last, first time.Time) {
 }
 
 func TestARouteEndsWhenItsTimeIsOver(t *testing.T) {
-	r := newRig(t, Options{})
+	r, machine := newRig(t, Options{}), newProbe(t)
 	begin := time.Now()
 	short, long := route("10.0.0.0/8", ttl(150*time.Millisecond)), route("172.16.0.0/12", ttl(time.Hour))
 	renewed := route("192.0.2.0/24", ttl(150*time.Millisecond))
@@ -37,11 +70,11 @@ func TestARouteEndsWhenItsTimeIsOver(t *testing.T) {
 	time.Sleep(80 * time.Millisecond)
 	renewal := r.announce(route("192.0.2.0/24", ttl(150*time.Millisecond)))
 	last, first := r.gone(short, begin.Add(time.Second))
-	if last.Before(res[0].Expires.Add(-10*time.Millisecond)) || first.After(res[0].Expires.Add(lateness)) {
+	if first.Before(res[0].Expires) || first.After(res[0].Expires.Add(machine.bound())) {
 		t.Errorf("it ended between %v and %v, and was to end at %v", last.Sub(begin), first.Sub(begin), res[0].Expires.Sub(begin))
 	}
 	last, first = r.gone(renewed, begin.Add(time.Second))
-	if last.Before(renewal[0].Expires.Add(-10*time.Millisecond)) || first.After(renewal[0].Expires.Add(lateness)) {
+	if first.Before(renewal[0].Expires) || first.After(renewal[0].Expires.Add(machine.bound())) {
 		t.Errorf("the renewed one ended between %v and %v, and was to end at %v", last.Sub(begin), first.Sub(begin), renewal[0].Expires.Sub(begin))
 	}
 	if !r.shows(long) || len(r.list(Filter{})) != 1 {
@@ -53,9 +86,9 @@ func TestARouteEndsWhenItsTimeIsOver(t *testing.T) {
 }
 
 func TestTheTimeGoesOnWhileRibdIsDown(t *testing.T) {
-	j := &memory{}
+	j, machine := &memory{}, newProbe(t)
 	r := newRig(t, Options{Journal: j})
-	a, b, c := route("10.0.0.0/8", ttl(50*time.Millisecond)), route("172.16.0.0/12", ttl(300*time.Millisecond)), route("192.0.2.0/24", ttl(time.Hour))
+	a, b, c := route("10.0.0.0/8", ttl(50*time.Millisecond)), route("172.16.0.0/12", ttl(time.Second)), route("192.0.2.0/24", ttl(time.Hour))
 	res := r.announce(a, b, c)
 	r.Manager.Close()
 	time.Sleep(100 * time.Millisecond)
@@ -66,7 +99,7 @@ func TestTheTimeGoesOnWhileRibdIsDown(t *testing.T) {
 	if got, _ := again.Get(b.Key); !got.Expires.Equal(res[1].Expires) {
 		t.Errorf("it ends at %v, and was to end at %v", got.Expires, res[1].Expires)
 	}
-	if _, first := again.gone(b, time.Now().Add(time.Second)); first.After(res[1].Expires.Add(lateness)) {
+	if _, first := again.gone(b, time.Now().Add(3*time.Second)); first.After(res[1].Expires.Add(machine.bound())) {
 		t.Errorf("it ended %v late", first.Sub(res[1].Expires))
 	}
 	if s := again.Stats(); s.Expired != 2 || len(again.list(Filter{})) != 1 {
@@ -76,7 +109,7 @@ func TestTheTimeGoesOnWhileRibdIsDown(t *testing.T) {
 
 // A disk that hangs delays what waits for it, but not what ends.
 func TestADiskThatHangsDelaysNoEnd(t *testing.T) {
-	j := &memory{}
+	j, machine := &memory{}, newProbe(t)
 	r := newRig(t, Options{Journal: j})
 	a := route("10.0.0.0/8", ttl(100*time.Millisecond))
 	b := route("192.0.2.0/24", ttl(100*time.Millisecond))
@@ -91,7 +124,7 @@ func TestADiskThatHangsDelaysNoEnd(t *testing.T) {
 		_, err := r.Announce([]Route{route("172.16.0.0/12", ttl(50*time.Millisecond)), route("192.0.2.0/24", with(5))}, AllOrNothing)
 		done <- err
 	}()
-	if _, first := r.gone(a, time.Now().Add(time.Second)); first.After(res[0].Expires.Add(lateness)) {
+	if _, first := r.gone(a, time.Now().Add(time.Second)); first.After(res[0].Expires.Add(machine.bound())) {
 		t.Errorf("it ended %v late", first.Sub(res[0].Expires))
 	}
 	if len(r.inRIB(route("172.16.0.0/12").Key)) != 0 {
@@ -108,8 +141,11 @@ func TestADiskThatHangsDelaysNoEnd(t *testing.T) {
 }
 
 func TestManyEndAtOnce(t *testing.T) {
-	r := newRig(t, Options{})
-	const n = 20_000
+	r, machine := newRig(t, Options{}), newProbe(t)
+	n := 20_000
+	if testing.Short() {
+		n = 2000 // beside the race detector
+	}
 	var all []Route
 	for i := range n {
 		all = append(all, route(fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255), ttl(400*time.Millisecond)))
@@ -117,7 +153,7 @@ func TestManyEndAtOnce(t *testing.T) {
 	res := r.announce(all...)
 	end := res[n-1].Expires
 	for len(r.list(Filter{})) > 0 {
-		if time.Now().After(end.Add(lateness)) {
+		if time.Now().After(end.Add(machine.bound())) {
 			t.Fatalf("%d are listed %v after their time", len(r.list(Filter{})), time.Since(end))
 		}
 		time.Sleep(time.Millisecond)
