@@ -139,3 +139,34 @@ func TestWrongRulesNameTheFieldAndWhatIsRight(t *testing.T) {
 		}
 	}
 }
+
+func FuzzReadRule(f *testing.F) {
+	for _, s := range []string{
+		`{"match":{"destination":"203.0.113.0/24","protocol":"=udp","destination_port":"=53|>=1024&<=2048"},"actions":{"rate_limit_bytes":1250000}}`,
+		`{"text":"rd 65001:1 destination 2001:db8::/32 offset 4 then redirect ip:192.0.2.1 copy","ttl":"5m","path_id":0}`,
+		`{"family":"ipv6-flowspec","nlri":"0501180020010d","actions":{"unknown":["0x80ff010203040506"],"sample":true,"terminal":false}}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := pathReader{rule: new(ruleReader)}
+		r.begin(&call{s: &Server{}}, takesAnnounce&^inputs(inPeers), false) // whose names a server knows
+		in, p := r.read(b)
+		if p != nil {
+			if p.status != 400 && p.status != 422 || p.detail == "" {
+				t.Errorf("%q: %d %v", b, p.status, p)
+			}
+			return
+		}
+		// What is read is canonical, and its text says the same rule.
+		rule, err := flowspec.Parse(in.family, in.nlri)
+		if err != nil {
+			t.Fatalf("%q: %x: %v", b, in.nlri, err)
+		}
+		a := flowspec.ActionsOf(in.attrs)
+		again, p := readRule(t, string(append(appendString([]byte(`{"text":`), flowspec.Text(&rule, &a)), '}')))
+		if p != nil || again.family != in.family || string(again.nlri) != string(in.nlri) {
+			t.Errorf("%q is %x, its text %s: %x, %v", b, in.nlri, flowspec.Text(&rule, &a), again.nlri, p)
+		}
+	})
+}
