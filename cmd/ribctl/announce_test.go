@@ -197,3 +197,43 @@ func TestWrongCommandLinesOfAnnouncing(t *testing.T) {
 		}
 	}
 }
+
+// What a real table shows is announced again as it was.
+func TestRealRoutesAreAnnouncedAgain(t *testing.T) {
+	url := server(t)
+	attributes := func(rows string) map[string]string {
+		out := map[string]string{}
+		for line := range strings.Lines(rows) {
+			var r apiv1.Route
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatalf("%v in %s", err, line)
+			}
+			r.AttrsID = 0
+			b, _ := json.Marshal(r.Attributes)
+			out[*r.Prefix] = string(b)
+		}
+		return out
+	}
+	_, rows, _ := ask(t, url, "", "routes", "--json", "--best", "--limit", "20000")
+	before := attributes(rows)
+	if len(before) != 20000 {
+		t.Fatalf("%d rows", len(before))
+	}
+	code, out, errs := ask(t, url, rows, "announce", "--file", "-")
+	if code != 0 || !strings.HasPrefix(out, "20,000 announced\n") {
+		t.Fatalf("%d %s%s", code, out, errs)
+	}
+	_, rows, _ = ask(t, url, "", "routes", "--json", "--source", "local")
+	after := attributes(rows)
+	for p, want := range before {
+		if got := after[p]; got != want {
+			t.Fatalf("%s: got %s\nwant %s", p, got, want)
+		}
+	}
+	if code, out, errs := ask(t, url, rows, "withdraw", "--file", "-"); code != 0 || !strings.HasPrefix(out, "20,000 withdrawn\n") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	if _, out, _ := ask(t, url, "", "paths", "--json"); out != "" {
+		t.Errorf("left: %.200s", out)
+	}
+}
