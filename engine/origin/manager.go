@@ -3,7 +3,6 @@ package origin
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -143,7 +142,7 @@ func New(o Options) (*Manager, error) {
 	if o.Journal != nil {
 		if err := m.replay(); err != nil {
 			m.fan.Close()
-			return nil, fmt.Errorf("persist: %w", err)
+			return nil, err
 		}
 	}
 	m.wg.Go(m.keepHouse)
