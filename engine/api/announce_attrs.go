@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // attrInput collects the attributes of one path: values in the order that they
@@ -499,6 +500,17 @@ func (r *pathReader) together() *problem {
 		r.mem = wire.AppendAttr(r.mem, v.flags, v.typ, a.buf[v.from:v.to])
 	}
 	r.in.attrs = r.mem[at:len(r.mem):len(r.mem)]
+	if r.rule == nil && flowspec.Is(r.in.family) { // ruleReader does it when it has written the actions
+		return r.actions()
+	}
+	return nil
+}
+
+// actions checks those of a rule among the extended communities.
+func (r *pathReader) actions() *problem {
+	if err := flowspec.CheckActions(r.in.attrs); err != nil {
+		return bad("ext_communities", "%s (%s)", err.Reason, err.RFC)
+	}
 	return nil
 }
 

@@ -153,15 +153,19 @@ func (r *pathReader) readPeers() *problem {
 	if r.peers == nil {
 		r.peers = map[string][]string{}
 	}
-	if len(r.peers) < maxPeerLists {
+	if len(r.peers) < maxPeerLists && len(raw) <= maxPeerList {
 		r.peers[string(raw)] = ids
 	}
 	r.in.peers = ids
 	return nil
 }
 
-// maxPeerLists bounds the lists of peers that a request remembers.
-const maxPeerLists = 1024
+// maxPeerLists bounds the lists of peers that a request remembers, and maxPeerList
+// the octets of one.
+const (
+	maxPeerLists = 1024
+	maxPeerList  = 4096
+)
 
 // sessionID finds the id of the one session that an address, id or name names.
 func (c *call) sessionID(v []byte) (string, *problem) {

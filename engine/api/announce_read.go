@@ -156,7 +156,6 @@ const (
 // reset.
 type pathReader struct {
 	c     *call
-	now   time.Time // expires_at counts from it
 	takes inputSet
 	// key: only what names a path is wanted (DELETE), the rest is read and
 	// checked, and not asked for.
@@ -187,7 +186,7 @@ const maxLabels = 8
 
 // begin makes the reader ready for a request.
 func (r *pathReader) begin(c *call, takes inputSet, key bool) {
-	r.c, r.takes, r.key, r.now = c, takes, key, time.Now()
+	r.c, r.takes, r.key = c, takes, key
 	clear(r.peers)
 	r.mem = r.mem[:0]
 }

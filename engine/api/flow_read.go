@@ -501,10 +501,7 @@ func (x *ruleReader) checkRD(r *pathReader, nlri []byte) *problem {
 // among the extended communities stay.
 func (x *ruleReader) finish(r *pathReader) *problem {
 	if r.key || x.given&ruleActions == 0 {
-		if err := flowspec.CheckActions(r.in.attrs); err != nil {
-			return bad("ext_communities", "%s (%s)", err.Reason, err.RFC)
-		}
-		return nil
+		return r.actions()
 	}
 	if was := flowspec.ActionsOf(r.in.attrs); was.HasTrafficAction {
 		x.actions.HasTrafficAction = true // JSON tells of its bits alone

@@ -43,17 +43,31 @@ func (c *call) updates() *problem {
 	if p != nil {
 		return p
 	}
-	return c.once(body, func(pg *page) *problem {
-		var r pathReader
-		r.begin(c, takesPreview, false)
-		list, isList, p := r.readAll(body)
-		if p != nil {
-			return p
-		}
+	var r pathReader
+	r.begin(c, takesPreview, false)
+	list, isList, p := r.readAll(body)
+	if p != nil {
+		return p
+	}
+	show := func(pg *page) *problem {
 		b, p := c.preview(t, list, isList, c.buf[:0])
 		c.buf = pg.add(b)
 		return p
-	})
+	}
+	// A dry run is for everybody, and changes nothing: it neither reads what is
+	// remembered for an Idempotency-Key nor is remembered.
+	if !slices.ContainsFunc(list, func(in pathInput) bool { return in.send }) {
+		var pg page
+		if p := show(&pg); p != nil {
+			return p
+		}
+		c.answerPage(&pg)
+		return nil
+	}
+	if p := c.s.authorize(c.ctx, RoleAnnounce); p != nil {
+		return p
+	}
+	return c.once(body, show)
 }
 
 // previewTarget reads peer=.
