@@ -86,6 +86,9 @@ func (m *Manager) announce(r *Route, res *Result) (err error) {
 	if err != nil {
 		return err
 	}
+	if err = m.roomForSource(r.Peers); err != nil {
+		return err
+	}
 	src, err := m.sourceOf(r.Peers)
 	if err != nil {
 		return err

@@ -19,9 +19,9 @@ func (m *Manager) isGuarded(k *Key, id rib.AttrID) bool {
 		if m.guards.blackhole(b) {
 			return true
 		}
-		return flowspec.Is(k.Family) && ruleActs(b)
+		return filters(k.Family) && ruleActs(b)
 	}
-	if s.blackhole || !flowspec.Is(k.Family) {
+	if s.blackhole || !filters(k.Family) {
 		return s.blackhole
 	}
 	if !s.asked {

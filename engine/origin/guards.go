@@ -134,6 +134,10 @@ func (g *Guards) blackholeHop(v []byte) bool {
 	return false
 }
 
+// filters says whether a family is one of rules. Those of other AFIs than IP
+// (AFI 25: frames) ribd can't read: it knows no destination of theirs.
+func filters(f wire.Family) bool { return f.SAFI() == 133 || f.SAFI() == 134 }
+
 // ruleActs says whether a rule with these attributes keeps packets from where
 // they would go.
 func ruleActs(attrs []byte) bool {

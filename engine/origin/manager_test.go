@@ -197,6 +197,37 @@ func TestEveryListOfPeersIsASourceOfItsOwn(t *testing.T) {
 	}
 }
 
+// Sessions need numbers of the RIB too: not every list of peers gets one.
+func TestListsOfPeersAreBounded(t *testing.T) {
+	j := &memory{}
+	r := newRig(t, Options{Journal: j})
+	list := make([]Route, maxSources+5)
+	for i := range list {
+		list[i] = route("203.0.113.0/24", pathID(uint32(i)), peers(fmt.Sprintf("%08d", i)))
+	}
+	res, err := r.Announce(list, EachAlone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := 0
+	for i := range res {
+		if res[i].Err != nil {
+			full++
+			if i < maxSources-1 || !errors.Is(res[i].Err, ErrFull) {
+				t.Fatalf("list %d: %v", i, res[i].Err)
+			}
+		}
+	}
+	if n := r.Stats().Sources; n != maxSources || full != 6 {
+		t.Errorf("%d sources, %d refused", n, full)
+	}
+	r.announce(list[0], route("10.0.0.0/8", peers("00000007")), route("192.0.2.0/24"))
+	again := newRig(t, Options{Journal: &memory{recs: j.recs}})
+	if n := len(again.list(Filter{})); n != maxSources+1 {
+		t.Errorf("%d routes after a restart", n)
+	}
+}
+
 func TestASourceWithoutRoutesIsDropped(t *testing.T) {
 	r := newRig(t, Options{})
 	w := route("203.0.113.0/24", peers("a"))

@@ -20,6 +20,18 @@ type source struct {
 // sourceRest is how long a source without routes is kept.
 const sourceRest = time.Minute
 
+// maxSources bounds the lists of peers that routes are announced for: each is a
+// peer of the RIB for a minute at least, and sessions need numbers too.
+const maxSources = 4096
+
+// roomForSource is an error where a list of peers is one too many.
+func (m *Manager) roomForSource(peers []string) error {
+	if len(m.sources) < maxSources || len(peers) == 0 || m.last != nil && samePeers(m.last.only, peers) || m.sources[joinPeers(peers)] != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: its list of peers is another than the %d in use, each for a minute at least", ErrFull, maxSources)
+}
+
 // sourceOf returns the source of a list of peers, which it makes where there is
 // none. Whoever is to know of it (Options.Source) is told before it is used.
 func (m *Manager) sourceOf(peers []string) (*source, error) {
