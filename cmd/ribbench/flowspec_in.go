@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -261,38 +260,47 @@ func (d *daemon) metrics() ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
-// rulesOnce starts a daemon, gives it the routes, then the rules, and returns how
-// long these took and what a rule takes in memory.
-func (e *env) rulesOnce(r *rival, f *ruleFeed) (seconds, octets float64, err error) {
+// rulesTaken is what one daemon that takes rules shows.
+type rulesTaken struct {
+	seconds, cpu float64
+	octets       float64 // resident, a rule
+}
+
+// rulesOnce starts a daemon, gives it the routes, then the rules. ok is false where
+// it is not on this machine.
+func (e *env) rulesOnce(r *rival, f *ruleFeed) (t rulesTaken, ok bool, err error) {
 	d, err := e.launch(r)
 	if err != nil || d == nil {
-		return math.NaN(), math.NaN(), err
+		return t, false, err
 	}
 	defer d.explain(&err)
 	s, err := speak(f.from, d.to, f.as, false, nil, wire.IPv4FlowSpec)
 	if err != nil {
-		return 0, 0, err
+		return t, false, err
 	}
 	defer s.close()
 	if err = s.send(f.announce); err != nil {
-		return 0, 0, err
+		return t, false, err
 	}
 	time.Sleep(e.span(2 * time.Second)) // the routes are in
 	base, err := d.resident()
 	if err != nil {
-		return 0, 0, err
+		return t, false, err
 	}
+	cpu0, _ := d.cpu()
 	start := time.Now()
 	if err = s.send(f.rules); err != nil {
-		return 0, 0, err
+		return t, false, err
 	}
 	end, err := d.reach(func(n int) bool { return n >= f.count }, s)
 	if err != nil {
-		return 0, 0, err
+		return t, false, err
 	}
 	time.Sleep(e.span(2 * time.Second))
+	cpu, _ := d.cpu()
 	rss, err := d.resident()
-	return end.Sub(start).Seconds(), (rss - base) / float64(f.count), err
+	used := max(cpu-cpu0, 10*time.Millisecond) // the clock's tick
+	return rulesTaken{end.Sub(start).Seconds(), used.Seconds(), (rss - base) / float64(f.count)}, true, err
 }
 
 // takeRules measures 100,000 rules from one peer, until they are all validated and
@@ -304,31 +312,52 @@ func (e *env) takeRules() error {
 		return err
 	}
 	rivals := []*rival{ribdRules, birdRules, gobgpRules}
-	times, sizes := make([][]float64, len(rivals)), make([][]float64, len(rivals))
+	taken := make([][]rulesTaken, len(rivals))
 	for run := range e.Runs {
 		for i := range rivals {
 			i = (i + run) % len(rivals)
-			s, b, err := e.rulesOnce(rivals[i], f)
+			t, ok, err := e.rulesOnce(rivals[i], f)
 			if err != nil {
 				return err
 			}
-			if !math.IsNaN(s) {
-				times[i], sizes[i] = append(times[i], s), append(sizes[i], b)
+			if ok {
+				taken[i] = append(taken[i], t)
 			}
 		}
 	}
-	name := fmt.Sprintf("take in %d rules from a peer", f.count)
-	goal := e.atFull(benchkit.AtMost(0.5))
-	for i, r := range rivals[1:] {
-		if len(times[i+1]) == 0 {
-			continue
-		}
-		row := benchkit.Paired(name+", beside "+r.name, "s", r.name, times[0], times[i+1], benchkit.LessIsBetter, goal)
-		row.Note = fmt.Sprintf("%d UPDATEs; ribd until the last one can be matched, the others until it is in the table; ribd and BIRD validate them by %d routes, GoBGP does not", f.updates, f.routes)
-		e.add(row, benchkit.Paired("resident bytes a rule, beside "+r.name, "B", r.name, sizes[0], sizes[i+1], benchkit.LessIsBetter, nil))
-	}
-	if len(times[1])+len(times[2]) == 0 {
-		e.add(benchkit.Single(name, "s", times[0], goal), benchkit.Single("resident bytes a rule", "B", sizes[0], nil))
+	for _, c := range []struct {
+		name, unit string
+		of         func(rulesTaken) float64
+		goal       *benchkit.Goal
+	}{
+		{"", "s", func(t rulesTaken) float64 { return t.seconds }, benchkit.AtMost(0.5)},
+		{", CPU seconds", "s", func(t rulesTaken) float64 { return t.cpu }, nil},
+		{", resident bytes a rule", "B", func(t rulesTaken) float64 { return t.octets }, nil},
+	} {
+		e.takeRulesRows(fmt.Sprintf("take in %d rules from a peer%s", f.count, c.name), c.unit, f, rivals, taken, c.of, e.atFull(c.goal))
 	}
 	return nil
+}
+
+// takeRulesRows adds a figure beside each rival that is there.
+func (e *env) takeRulesRows(name, unit string, f *ruleFeed, rivals []*rival, taken [][]rulesTaken, of func(rulesTaken) float64, goal *benchkit.Goal) {
+	values := make([][]float64, len(rivals))
+	for i := range taken {
+		for _, t := range taken[i] {
+			values[i] = append(values[i], of(t))
+		}
+	}
+	alone := true
+	for i, r := range rivals {
+		if i == 0 || len(values[i]) == 0 {
+			continue
+		}
+		alone = false
+		row := benchkit.Paired(name+", beside "+r.name, unit, r.name, values[0], values[i], benchkit.LessIsBetter, goal)
+		row.Note = fmt.Sprintf("%d UPDATEs; ribd until the last one can be matched, the others until it is in the table; ribd and BIRD validate them by %d routes, GoBGP does not", f.updates, f.routes)
+		e.add(row)
+	}
+	if alone {
+		e.add(benchkit.Single(name, unit, values[0], goal))
+	}
 }

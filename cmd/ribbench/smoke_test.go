@@ -71,7 +71,7 @@ func TestSmokeFlowspec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) < 22 {
-		t.Errorf("%d figures, want 22 or more", len(r.Rows))
+	if len(r.Rows) < 23 {
+		t.Errorf("%d figures, want 23 or more", len(r.Rows))
 	}
 }
