@@ -365,13 +365,21 @@ func (j *lineJob) carryOut(b *lineBatch, dst []byte) []byte {
 	}
 	if len(results) > 0 {
 		c.told(b.routes, results, each)
-		if j.k.shown != nil {
+		if j.k.shown != nil && !j.more() {
 			j.k.shown(c)
 		}
 	}
 	errorsTo(-1)
 	c.s.metrics.Announced[0].Add(good)
 	return dst
+}
+
+// more says that lines wait already: who sends in a flood does not look at lists
+// between two of them, and the last of them waits for all.
+func (j *lineJob) more() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.open.items) > 0
 }
 
 // withdraw is carryOut for withdrawals.
