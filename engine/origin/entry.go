@@ -43,6 +43,7 @@ type value struct {
 	created int64 // these in ns since 1970
 	renewed int64
 	expires int64 // 0: never
+	due     int64 // the same by the steady clock, see entry; 0: put finds it
 	guarded bool
 	held    *GuardError
 }
@@ -181,7 +182,10 @@ func (m *Manager) put(e *entry, v value, live bool) {
 		m.counts.add(v.src, 1)
 	}
 	if v.expires != 0 {
-		e.due = m.steady + v.expires - m.wall
+		if v.due == 0 { // else it stays, whatever became of the wall clock since
+			e.val.due = m.steady + v.expires - m.wall
+		}
+		e.due = e.val.due
 		m.expiry.add(e)
 		m.arm()
 	}

@@ -100,7 +100,7 @@ var ruleCases = []struct {
 	{"IPv6 from an offset that hits a session", rule("destination 0:db8:77::1/128 offset 16 then discard"), GuardOwnAddress},
 	{"IPv6 from an offset beside it", rule("destination 0:db8:78::1/128 offset 16 then discard"), ""},
 	{"IPv6 in a protected prefix", rule("destination 2001:db8:bad:1::/64 then discard"), GuardProtected},
-	{"a rule for frames", Route{Key: Key{Family: 25<<16 | 133, NLRI: "\x03\x0e\x81\x05"}, Attrs: rule("destination 192.0.2.0/24 then discard").Attrs}, GuardNoDestination},
+	{"a rule for frames", Route{Key: Key{Family: 25<<8 | 133, NLRI: "\x03\x0e\x81\x05"}, Attrs: rule("destination 192.0.2.0/24 then discard").Attrs}, GuardNoDestination},
 	{"a VPN's rule", rule("rd 65000:1 destination 198.51.100.1/32 then discard"), GuardProtected},
 }
 

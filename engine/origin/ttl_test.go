@@ -107,6 +107,44 @@ func TestTheTimeGoesOnWhileRibdIsDown(t *testing.T) {
 	}
 }
 
+// Who sets the wall clock does not move the end of what is here, whatever is
+// judged or undone after it.
+func TestASetClockMovesNoEnd(t *testing.T) {
+	j := &memory{}
+	r := newRig(t, Options{Journal: j, Guards: usual()})
+	w := route("192.0.2.7/32", with(blackhole), ttl(time.Hour))
+	r.announce(w)
+	due := func() int64 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.find(&w.Key).due
+	}
+	was := due()
+	r.alone(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.look()
+		r.wall -= int64(time.Hour)
+		r.judge(r.order.list())
+	})
+	if got := due(); got != was {
+		t.Errorf("judged: it ends %v later", time.Duration(got-was))
+	}
+	r.mu.Lock()
+	e := r.find(&w.Key)
+	r.look()
+	r.wall += int64(time.Hour)
+	from := r.batch.mark()
+	r.change(e, value{attrs: e.val.attrs, src: e.val.src, expires: e.val.expires + 1}, true)
+	r.undoTo(from)
+	r.batch.end()
+	e.touched = false
+	r.mu.Unlock()
+	if got := due(); got != was {
+		t.Errorf("undone: it ends %v later", time.Duration(got-was))
+	}
+}
+
 // A disk that hangs delays what waits for it, but not what ends.
 func TestADiskThatHangsDelaysNoEnd(t *testing.T) {
 	j, machine := &memory{}, newProbe(t)
