@@ -24,9 +24,9 @@
 // narrowed by source in the same way, and then by bitmaps over protocol, ports
 // and length (bitmap.go).
 //
-// Changes since the matcher was compiled wait in a short overlay (overlay.go);
-// when it has grown a new matcher is compiled beside it, by a goroutine, and
-// neither the writer nor those who ask wait for that.
+// Changes since the matcher was compiled wait in an overlay (overlay.go); when it
+// has grown a new matcher is compiled beside it, by a goroutine, and neither the
+// writer nor those who ask wait for that.
 //
 // The package does not know what a rule does, where it came from or whether it
 // is valid: the caller says with [Value] which rules take part.
