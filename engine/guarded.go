@@ -14,7 +14,9 @@ import (
 
 // guarded is the addresses that nothing originated here may drop, limit or
 // redirect: those that sessions run between, this machine's own, and the next
-// hops of the best routes of live peers.
+// hops of the best routes of internal peers: the routers of one's own network. What
+// an external peer names as its next hop is not among them: any peer could keep
+// any address from being protected so.
 //
 // Finding the next hops reads the whole table, 100 ms where it is a full one.
 // So who asks waits for that where nobody has asked for long, and else is given
@@ -142,16 +144,16 @@ func nextHopsOf(r *shard.RIB) (as []netip.Addr) {
 	return as
 }
 
-// eachNextHop calls f with the next hops of the best routes that live peers
+// eachNextHop calls f with the next hops of the best routes that internal peers
 // brought.
 func eachNextHop(r *shard.RIB, f func(netip.Addr)) {
-	live := map[rib.PeerNum]bool{}
-	isLive := func(n rib.PeerNum) bool {
-		is, known := live[n]
+	internal := map[rib.PeerNum]bool{}
+	isInternal := func(n rib.PeerNum) bool {
+		is, known := internal[n]
 		if !known {
 			info, ok := r.Peer(n)
-			is = ok && info.Source == rib.SourceBGP
-			live[n] = is
+			is = ok && info.Source == rib.SourceBGP && info.Internal
+			internal[n] = is
 		}
 		return is
 	}
@@ -163,7 +165,7 @@ func eachNextHop(r *shard.RIB, f func(netip.Addr)) {
 		// A view that is ended for its age leaves out next hops of routes that
 		// were not reached: the scan takes milliseconds, views live for minutes.
 		w.Scan(func(_ trie.Key, _ uint8, rs rib.Records, down rib.PeerSet) bool {
-			if rs.Next() && !rs.Filtered() && !down.Has(rs.Peer()) && isLive(rs.Peer()) {
+			if rs.Next() && !rs.Filtered() && !down.Has(rs.Peer()) && isInternal(rs.Peer()) {
 				if id := rs.Attrs(); int(id/64) < len(sets) {
 					sets[id/64] |= 1 << (id % 64)
 				}
