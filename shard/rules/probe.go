@@ -87,7 +87,7 @@ func (b *probe) set(p *flowspec.Packet, v6 bool) bool {
 		b.has |= needDSCP
 	}
 	if has&flowspec.HasFragment != 0 {
-		b.fragment = uint8(p.Fragment) & 0x0f
+		b.fragment = uint8(p.Fragment.Whole()) & 0x0f
 		b.has |= needFragment
 	}
 	if v6 && has&flowspec.HasFlowLabel != 0 {

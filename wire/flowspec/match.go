@@ -51,7 +51,7 @@ func (c *Component) match(p *Packet, v6 bool) bool {
 	case TypeDSCP:
 		return has(HasDSCP) && c.number(uint64(p.DSCP&0x3f))
 	case TypeFragment:
-		return has(HasFragment) && c.bits(uint64(p.Fragment))
+		return has(HasFragment) && c.bits(uint64(p.Fragment.Whole()))
 	case TypeFlowLabel:
 		return v6 && has(HasFlowLabel) && c.number(uint64(p.FlowLabel&0xfffff))
 	}

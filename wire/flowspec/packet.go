@@ -51,13 +51,17 @@ const (
 type FragmentBits uint8
 
 // The bits. A last fragment is a fragment other than the first, too: LF without
-// IsF counts as one everywhere but in the comparison itself.
+// IsF means both.
 const (
 	DF  FragmentBits = 1 // don't fragment; IPv4 only
 	IsF FragmentBits = 2 // the offset is not 0
 	FF  FragmentBits = 4 // the offset is 0, and more follow
 	LF  FragmentBits = 8 // the offset is not 0, and none follow
 )
+
+// Whole returns the bits that a fragment component compares with: those of b, and
+// IsF where LF is one of them.
+func (b FragmentBits) Whole() FragmentBits { return b | b&LF>>2 }
 
 // fragmentNames are in the order of the bits.
 var fragmentNames = [...]string{"dont-fragment", "is-fragment", "first-fragment", "last-fragment"}
