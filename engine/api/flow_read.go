@@ -513,5 +513,8 @@ func (x *ruleReader) finish(r *pathReader) *problem {
 	at := len(r.mem)
 	r.mem = x.edit.Append(r.mem)
 	r.in.attrs = r.mem[at:len(r.mem):len(r.mem)]
+	if err := flowspec.CheckActions(r.in.attrs); err != nil { // unknown may hold anything
+		return bad("actions", "%s (%s)", err.Reason, err.RFC)
+	}
 	return nil
 }

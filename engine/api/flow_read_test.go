@@ -125,6 +125,8 @@ func TestWrongRulesNameTheFieldAndWhatIsRight(t *testing.T) {
 		{`{"text":"destination 192.0.2.0/24","actions":{"redirect":{"type":"rt","value":"65001:1","copy":true}}}`, "actions.redirect.copy", "ip"},
 		{`{"text":"destination 192.0.2.0/24","actions":{"unknown":["8006"]}}`, "actions.unknown", "hex"},
 		{`{"text":"destination 192.0.2.0/24","ext_communities":["0x800600007fc00000"]}`, "ext_communities", "RFC 8955"},
+		{`{"text":"destination 192.0.2.0/24 then community 0x800600007fc00000"}`, "text", "not a finite number"},
+		{`{"text":"destination 192.0.2.0/24","actions":{"unknown":["0x800c00007f800000"]}}`, "actions", "RFC 8955"},
 		{`{"text":"destination 192.0.2.0/24","ttl":"0s"}`, "ttl", "over 0"},
 		{`{"match":{"destination":"192.0.2.0/24"`, "body", "octet"},
 		{`{"match":{"destination":"192.0.2.0/24"}} x`, "body", "follows"},

@@ -224,6 +224,12 @@ func readRate(to **float32, as *uint16, v []byte) bool {
 	return true
 }
 
+// goodRate is false for a community of a rate that is not a number or infinite.
+func goodRate(v []byte) bool {
+	t := binary.BigEndian.Uint16(v)
+	return t != extRateBytes && t != extRatePackets || finite(math.Float32frombits(binary.BigEndian.Uint32(v[4:])))
+}
+
 func finite(r float32) bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
 
 // GoesOn returns the T bit of canonical attributes, that of Actions.GoOn, and
@@ -247,11 +253,7 @@ func CheckActions(attrs []byte) *wire.Error {
 	v, _ := wire.FindAttr(attrs, wire.AttrExtCommunities)
 	start := cap(attrs) - cap(v) // v is a part of attrs
 	for at := 0; len(v)-at >= 8; at += 8 {
-		t := binary.BigEndian.Uint16(v[at:])
-		if t != extRateBytes && t != extRatePackets {
-			continue
-		}
-		if finite(math.Float32frombits(binary.BigEndian.Uint32(v[at+4:]))) {
+		if goodRate(v[at : at+8]) {
 			continue
 		}
 		return &wire.Error{Off: start + at + 4, Start: start, End: start + len(v), Field: "EXTENDED_COMMUNITIES",

@@ -301,6 +301,9 @@ func (p *actionParser) community(word string) error {
 	if len(b) == 8 && !isAction(t) || len(b) == 20 && !isAction6(t) {
 		return fmt.Errorf("%s: %s is not of an action: it belongs to the attributes", word, s)
 	}
+	if len(b) == 8 && !goodRate(b) {
+		return fmt.Errorf("%s: %s: the rate is not a finite number (RFC 8955 7.1)", word, s)
+	}
 	p.a.Unknown = append(p.a.Unknown, b)
 	return nil
 }

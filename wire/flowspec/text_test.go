@@ -111,6 +111,7 @@ func TestTextErrorsNameTheWord(t *testing.T) {
 		{"protocol =tcp then terminal continue", "terminal and continue at once"},
 		{"protocol =tcp then accept discard", "accept beside an action"},
 		{"protocol =tcp then community 0x0002fde800000001", "it belongs to the attributes"},
+		{"protocol =tcp then community 0x800600007fc00000", "not a finite number"},
 	} {
 		if r, _, err := ParseText(c.in); err == nil {
 			t.Errorf("%q was read as %q", c.in, r.String())
