@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,8 +124,8 @@ type announceCommand struct {
 func (c *announceCommand) Run(e *env) error {
 	s := submission{method: http.MethodPost, path: "/api/v1/paths", key: c.Key}
 	if c.File != "" {
-		if len(c.Prefix) > 0 {
-			return usageError("give prefixes or --file, not both: a file has the attributes, too")
+		if besideFile(reflect.ValueOf(*c), "Key") {
+			return usageError("give prefixes or --file, not both: a file has the attributes, peers and ttl of each path, too")
 		}
 		return s.file(e, c.File, announcedRow)
 	}
@@ -158,8 +159,8 @@ type withdrawCommand struct {
 func (c *withdrawCommand) Run(e *env) error {
 	s := submission{method: http.MethodDelete, path: "/api/v1/paths", key: c.Key}
 	if c.File != "" {
-		if len(c.Prefix) > 0 {
-			return usageError("give prefixes or --file, not both")
+		if besideFile(reflect.ValueOf(*c), "Key") {
+			return usageError("give prefixes or --file, not both: a file has the family and path id of each path, too")
 		}
 		return s.file(e, c.File, withdrawnRow)
 	}

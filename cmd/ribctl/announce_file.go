@@ -7,8 +7,27 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"slices"
 	"sync/atomic"
 )
+
+// besideFile says whether flags of a command (a struct) are given that --file
+// has no use for, since its objects have them: all but those that are named.
+func besideFile(command reflect.Value, but ...string) bool {
+	for i := range command.NumField() {
+		f := command.Type().Field(i)
+		switch v := command.Field(i); {
+		case f.Anonymous && besideFile(v, but...):
+			return true
+		case f.Anonymous, f.Name == "File", slices.Contains(but, f.Name):
+		case v.Kind() == reflect.Slice && v.Len() == 0:
+		case !v.IsZero():
+			return true
+		}
+	}
+	return false
+}
 
 // openPaths opens a file of paths, and looks whether it is a list.
 func openPaths(e *env, name string) (in io.ReadCloser, isList bool, err error) {

@@ -178,6 +178,12 @@ func TestWrongCommandLinesOfAnnouncing(t *testing.T) {
 	}{
 		{"", 2, "--file", []string{"announce", "--next-hop", "192.0.2.1"}},
 		{"", 2, "not both", []string{"announce", "10.0.0.0/8", "--file", "-"}},
+		{"", 2, "peers and ttl", []string{"announce", "--ttl", "10m", "--file", "-"}},
+		{"", 2, "peers and ttl", []string{"announce", "--peer", "192.0.2.9", "--file", "-"}},
+		{"", 2, "peers and ttl", []string{"announce", "--as-path", "", "--file", "-"}},
+		{"", 2, "peers and ttl", []string{"announce", "--path-id", "0", "--file", "-"}},
+		{"", 2, "path id", []string{"withdraw", "--path-id", "1", "--file", "-"}},
+		{"", 2, "stands alone", []string{"updates", "--community", "1:1", "--file", "-"}},
 		{"", 2, "99:192:00ff", []string{"announce", "10.0.0.0/8", "--attribute", "x"}},
 		{"", 1, "NEXT_HOP is missing", []string{"announce", "10.0.0.0/8"}},
 		{"", 1, "is empty", []string{"announce", "--file", "-"}},

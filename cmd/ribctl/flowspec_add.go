@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 
 	"ribd/engine/api/apiv1"
@@ -19,7 +20,7 @@ type flowAddCommand struct {
 	Text           []string `arg:"" optional:"" help:"Rules, each in quotes: 'destination 203.0.113.0/24 protocol =udp then rate-limit 1250000'."`
 	File           string   `help:"Rules as JSON: a list (all or nothing), or objects one after the other (each for itself); - is standard input." type:"path" placeholder:"FILE"`
 	Peer           []string `help:"Only to this peer: address, id or name; may repeat. Default: all that policy allows." placeholder:"PEER"`
-	TTL            string   `name:"ttl" help:"Withdraw it after this time: 10m, 24h." placeholder:"TIME"`
+	TTL            string   `name:"ttl" help:"Withdraw it after this time: 10m, 24h, or seconds." placeholder:"TIME"`
 	PathID         *uint32  `name:"path-id" help:"A key of the local rule: several paths of a rule can be announced." placeholder:"N"`
 	RD             string   `name:"rd" help:"Route distinguisher: a VPN rule." placeholder:"RD"`
 	Community      []string `help:"Community, 65001:100 or a name; may repeat." placeholder:"C" group:"Attributes"`
@@ -44,13 +45,16 @@ func (c *flowAddCommand) Run(e *env) error {
 		return usageError("give rules in quotes or --file, one of them")
 	}
 	if c.File != "" {
+		if besideFile(reflect.ValueOf(*c), "Key") {
+			return usageError("--file stands alone: a file has the attributes, peers and ttl of each rule")
+		}
 		return s.file(e, c.File, addedRow)
 	}
 	var list []apiv1.FlowRuleInput
 	for _, text := range ruleArgs(c.Text) {
 		list = append(list, apiv1.FlowRuleInput{Text: text, PathInput: apiv1.PathInput{
 			RD: c.RD, PathID: c.PathID, Communities: c.Community, LargeCommunities: c.LargeCommunity, ExtCommunities: c.ExtCommunity,
-			LocalPref: c.LocalPref, MED: c.MED, Peers: c.Peer, TTL: c.TTL,
+			LocalPref: c.LocalPref, MED: c.MED, Peers: c.Peer, TTL: withUnit(c.TTL),
 		}})
 	}
 	var v any = list

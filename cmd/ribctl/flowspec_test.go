@@ -158,6 +158,8 @@ func TestWrongCommandLinesOfRules(t *testing.T) {
 		args []string
 	}{
 		{2, "--file", []string{"add"}},
+		{2, "peers and ttl", []string{"add", "--ttl", "10m", "--file", "-"}},
+		{2, "peers and ttl", []string{"add", "--peer", "192.0.2.9", "--file", "-"}},
 		{2, "--dst", []string{"match"}},
 		{2, "16 hex digits", []string{"delete", "nonsense"}},
 		{1, "no rule", []string{"show", "0123456789abcdef"}},

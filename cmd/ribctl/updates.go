@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 
 	"ribd/engine/api/apiv1"
 )
@@ -27,8 +28,8 @@ type updatesCommand struct {
 func (c *updatesCommand) Run(e *env) error {
 	var body io.Reader
 	if c.File != "" {
-		if len(c.Prefix) > 0 || c.Withdraw || c.Send {
-			return usageError("--file stands alone: its objects may have \"withdraw\":true and \"send\":true")
+		if besideFile(reflect.ValueOf(*c), "Peer", "Decode") {
+			return usageError("--file stands alone, but for --peer and --decode: its objects have the attributes, and may have \"withdraw\":true and \"send\":true")
 		}
 		in, isList, err := openPaths(e, c.File)
 		if err != nil {
