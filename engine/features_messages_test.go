@@ -243,13 +243,13 @@ func TestEveryFlowSpecMessageReadsAsExaBGPReadsIt(t *testing.T) {
 func readsAsExaBGP(t *testing.T, c *client, two *player, x *exaLine, f wire.Family, add []nlri) {
 	t.Helper()
 	rows := map[string]ruleRow{}
-	for _, r := range c.rules("?filtered=any&family=" + f.String()) {
-		rows[r.NLRI] = r
-	}
-	if len(rows) != len(add) {
-		t.Errorf("%s: %d rules are shown, want %d", x.name, len(rows), len(add))
-		return
-	}
+	eventually(t, fmt.Sprintf("%s: %d rules are shown", x.name, len(add)), func() bool {
+		clear(rows)
+		for _, r := range c.rules("?filtered=any&family=" + f.String()) {
+			rows[r.NLRI] = r
+		}
+		return len(rows) == len(add)
+	})
 	values, texts := exaExt(t, x.reading)
 	i := 0
 	for _, hops := range x.reading.Neighbor.Message.Update.Announce {
