@@ -112,6 +112,7 @@ func (m *model) each(f func(at prefixKey, p modelPath) modelPath) {
 
 func (w *world) rejudge() {
 	w.f.Flush()
+	w.r.Sync() // what Stale changes is not in order with it
 	filters := map[rib.PeerNum]rib.Filter{}
 	for _, n := range w.live {
 		if w.rnd.IntN(2) == 0 {
@@ -145,6 +146,7 @@ func aged(a attrSpec) (attrSpec, bool) {
 func (w *world) age() {
 	for k, begun := range w.fresh {
 		w.f.Flush()
+		w.settleJudging() // what it changes is not in order with Stale
 		n := rib.PeerNum(k[0])
 		tb, _ := w.r.Table(wire.Family(k[1]), 0)
 		kind := rib.Stale(1 + w.rnd.IntN(3))

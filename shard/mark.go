@@ -7,8 +7,8 @@ type Mark []uint64
 // published, with the point in the feed that is behind it, in dst where it has
 // room. Shards that have nothing to do are not woken.
 //
-// Sweeps of peers that went, and Rejudge, go on in the background and are not
-// waited for. When the RIB is closed meanwhile the mark means nothing.
+// What goes on in the background is not waited for: sweeps of peers that went,
+// Rejudge, what EndRefresh and Stale asked for. When the RIB is closed meanwhile the mark means nothing.
 func (r *RIB) Mark(dst Mark) Mark {
 	dst = dst[:0]
 	busy := false

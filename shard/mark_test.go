@@ -16,7 +16,8 @@ import (
 // peers have: those of the others are left alone.
 func (w *world) rejudgeKeys() {
 	w.f.Flush()
-	w.settleJudging() // of what it has not reached yet nothing is known here
+	w.settleJudging() // of what is under way nothing is known here
+	w.r.Sync()
 	at := w.at()
 	keys := []trie.Key{at.k}
 	for o := range w.m.routes {
@@ -40,10 +41,22 @@ func (w *world) rejudgeKeys() {
 	})
 }
 
-// mark looks whether everything that was flushed is there when Mark returns.
+// mark looks whether everything that was flushed is there when Mark returns: what
+// goes on in the background is done with before.
 func (w *world) mark() {
 	w.f.Flush()
 	w.settleJudging()
+	w.r.Sync()
+	for range 20 {
+		at, p := w.at(), w.path()
+		p = w.judged(at, p)
+		w.f.Announce(at.t, at.k, at.n, &p.Path)
+		w.m.announce(at, p)
+		if w.rnd.IntN(4) == 0 {
+			w.f.Flush()
+		}
+	}
+	w.f.Flush()
 	w.r.Mark(nil)
 	w.views = append(w.views, heldModel{w.r.View(), w.m.clone()})
 }
