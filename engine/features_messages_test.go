@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"ribd/engine/api/apiv1"
 	"ribd/internal/golden"
 	"ribd/wire"
 )
@@ -444,7 +445,11 @@ func rowsAsExaBGP(t *testing.T, c *client, addr string, x *exaLine) {
 			}
 		}
 		var got []string
-		rows := c.routes("?filtered=any&limit=1000&family=" + f.String() + "&peer=" + addr).Routes
+		var rows []apiv1.Route
+		eventually(t, x.name+": its routes", func() bool {
+			rows = c.routes("?filtered=any&limit=1000&family=" + f.String() + "&peer=" + addr).Routes
+			return len(rows) == len(want)
+		})
 		for _, r := range rows {
 			s := "-"
 			if r.Prefix != nil && f.Form() != wire.FormRaw {
