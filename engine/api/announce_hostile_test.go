@@ -72,3 +72,36 @@ func TestLongListsOfPeersAreNotRemembered(t *testing.T) {
 		t.Errorf("%d lists are remembered", len(r.peers))
 	}
 }
+
+// Showing messages is for everybody, and takes many times the memory of what is
+// sent: there is a bound on each list and on how many there are.
+func TestLongListsToShowAreBounded(t *testing.T) {
+	_, s, _ := announcing(t)
+	s.post(t, 413, "POST", "/api/v1/updates", js, "["+strings.Repeat(" ", maxPreview)+"]", nil)
+	list := `[{"prefix":"10.9.0.0/16","next_hop":"192.0.2.66"}` + strings.Repeat(" ", smallPreview) + "]"
+	in, out := make(chan struct{}), make(chan struct{})
+	s.opts.Preview = func(string, []PreviewRoute) ([]byte, []PreviewRefusal, error) {
+		in <- struct{}{}
+		<-out
+		return nil, nil, nil
+	}
+	done := make(chan int)
+	for range maxPreviews {
+		go func() {
+			code, _, _ := s.do("POST", "/api/v1/updates", list, "Content-Type", js)
+			done <- code
+		}()
+		<-in
+	}
+	if code, answer, h := s.do("POST", "/api/v1/updates", list, "Content-Type", js); code != 503 || len(h.Peek("Retry-After")) == 0 {
+		t.Errorf("%d %s", code, answer)
+	}
+	close(out)
+	for range maxPreviews {
+		if code := <-done; code != 200 {
+			t.Errorf("%d", code)
+		}
+	}
+	s.opts.Preview = plainPreview
+	s.post(t, 200, "POST", "/api/v1/updates", js, list, nil)
+}

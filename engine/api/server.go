@@ -133,8 +133,9 @@ type Server struct {
 	peers    peerCache
 	calls    sync.Pool
 	streams  atomic.Int64
-	onces    sync.Map // Idempotency-Keys of requests that are being carried out
-	reading  sync.Map // *fasthttp.RequestCtx of bodies of lines
+	onces    sync.Map     // Idempotency-Keys of requests that are being carried out
+	previews atomic.Int32 // long lists that are shown as messages
+	reading  sync.Map     // *fasthttp.RequestCtx of bodies of lines
 	stopping atomic.Bool
 
 	mu        sync.Mutex

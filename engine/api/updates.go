@@ -10,6 +10,14 @@ import (
 	"ribd/wire"
 )
 
+// Bounds of lists that are shown as messages, which is for everybody: an answer is
+// ten times as long, and takes forty times as much memory.
+const (
+	maxPreview   = 1 << 20  // octets of a body
+	smallPreview = 64 << 10 // above it, it is one of
+	maxPreviews  = 4        // at a time
+)
+
 // previewTarget is for whom POST updates makes messages.
 type previewTarget struct {
 	id   string // "": a plain external peer
@@ -39,9 +47,16 @@ func (c *call) updates() *problem {
 		_, p := c.jsonBody() // says what is wanted
 		return p
 	}
-	body, p := c.wholeBody(maxList)
+	body, p := c.wholeBody(maxPreview)
 	if p != nil {
 		return p
+	}
+	if len(body) > smallPreview {
+		defer c.s.previews.Add(-1)
+		if c.s.previews.Add(1) > maxPreviews {
+			c.s.metrics.Overload.Inc()
+			return overload("too many long lists are being shown as messages: try again")
+		}
 	}
 	var r pathReader
 	r.begin(c, takesPreview, false)
