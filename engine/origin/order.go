@@ -78,7 +78,11 @@ func (m *Manager) List(dst []Route, f Filter, after *Key, limit int) (routes []R
 		list = list[at:]
 	}
 	n := 0
-	for _, e := range list {
+	for i, e := range list {
+		if i%slice == slice-1 { // who announces does not wait for who looks through all
+			m.mu.Unlock()
+			m.mu.Lock()
+		}
 		if !e.live || !f.match(e) {
 			continue
 		}
