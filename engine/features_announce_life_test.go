@@ -258,6 +258,16 @@ func TestWhatIsOriginatedIsKeptOverARestartWithItsTime(t *testing.T) {
 	e, c, _ = speaking(t, src, nil)
 	one := play(t, e.BGPAddrs()[0].String(), o)
 	eventually(t, "all of it again", func() bool { return len(one.holds()) == 3 })
+	// A peer that kept what it had may sweep at End-of-RIB: nothing comes after it.
+	one.settle()
+	one.mu.Lock()
+	said := slices.Clone(one.said)
+	one.mu.Unlock()
+	for _, f := range o.families {
+		if end := slices.Index(said, "end-of-rib "+f.String()); end < slices.Index(said, "update") {
+			t.Errorf("End-of-RIB of %s comes before the routes: %v", f, said)
+		}
+	}
 	if got := strings.Join(one.holds(), " "); !strings.Contains(got, "203.0.113.0/24 ") || !strings.Contains(got, "198.51.100.0/24 ") || !strings.Contains(got, "ipv6-flowspec ") {
 		t.Errorf("sent after the restart: %s", got)
 	}
