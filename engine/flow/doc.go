@@ -19,7 +19,9 @@
 // those under its destination. The goroutine that follows sees these change, finds
 // the rules whose destination covers the changed prefix or is covered by it, works
 // their verdicts out anew, and where one differs from what the table has asks the
-// shard to judge the path again (shard.RIB.RejudgeKeys). The verdict travels with
+// shard to judge the path again (shard.RIB.RejudgeKeys). The rules to one destination
+// are looked at together and once for all changes that were read, so that a peer with
+// many rules to one destination can't make each change cost much. The verdict travels with
 // that question, and counts if the path is still what it was worked out for.
 //
 // The verdict of every rule is also worked out when its own announcement comes by

@@ -71,24 +71,61 @@ func destination(f wire.Family, nlri []byte) (k trie.Key, n uint8, ok bool) {
 }
 
 // evaluate works the verdict on a subject out. Where it is FilterMoreSpecific,
-// witness is one route for which it is. rd is pinned.
-func (t *Tables) evaluate(rd *shard.Reader, s *subject) (why rib.FilterReason, witness changedKey) {
+// witness is one route for which it is. rd is pinned; m is of it, or nil.
+func (t *Tables) evaluate(rd *shard.Reader, m *memo, s *subject) (why rib.FilterReason, witness changedKey) {
 	t.counts.evaluated.Add(1)
 	why, done, at := t.settled(s)
 	if done {
 		return why, witness
 	}
-	b, ok := t.bestMatch(rd, at)
+	b, ok := t.bestFor(rd, m, at)
 	if !ok {
 		return rib.FilterNoUnicast, witness
 	}
 	if !b.speaksFor(s) {
 		return rib.FilterOriginator, witness
 	}
-	if w, ok := t.foreign(rd, at, b.neighbor); ok {
+	if w, ok := t.foreignTo(rd, m, at, b.neighbor); ok {
 		return rib.FilterMoreSpecific, w
 	}
 	return rib.FilterNone, witness
+}
+
+// memo is what was found of a destination, for the rules to it that are looked at
+// next. It is good as long as its reader is pinned: what changes meanwhile comes
+// by in the feed.
+type memo struct {
+	at      target
+	known   bool // best and matched are of at
+	best    unicast
+	matched bool // there is a best match
+	walked  bool // found and witness are of at, and of the neighbour of best
+	found   bool
+	witness changedKey
+}
+
+// bestFor is bestMatch with a memo, which may be nil.
+func (t *Tables) bestFor(rd *shard.Reader, m *memo, at target) (u unicast, ok bool) {
+	if m == nil {
+		return t.bestMatch(rd, at)
+	}
+	if !m.known || m.at != at {
+		*m = memo{at: at, known: true}
+		m.best, m.matched = t.bestMatch(rd, at)
+	}
+	return m.best, m.matched
+}
+
+// foreignTo is foreign with the memo of bestFor.
+func (t *Tables) foreignTo(rd *shard.Reader, m *memo, at target, neighbor uint32) (w changedKey, found bool) {
+	if m == nil {
+		return t.foreign(rd, at, neighbor)
+	}
+	if !m.walked {
+		m.witness, m.found = t.foreign(rd, at, neighbor)
+		m.walked = true
+	}
+	return m.witness, m.found
 }
 
 // unicast is the best path of a unicast prefix. Recordings and monitors tell of no

@@ -99,7 +99,7 @@ func (t *Tables) validate(fam wire.Family, k trie.Key, p *rib.Path, mode Validat
 	defer t.readers.put(rd)
 	rd.Pin()
 	defer rd.Unpin()
-	why, _ := t.evaluate(rd, &s)
+	why, _ := t.evaluate(rd, nil, &s)
 	return why
 }
 

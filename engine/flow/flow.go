@@ -35,8 +35,9 @@ type Tables struct {
 	readers readers
 	wide    wideTargets
 
-	wideFrom int // routes under a destination that are walked before it counts as wide
-	counts   counters
+	wideFrom    int // routes under a destination that are walked before it counts as wide
+	changesMost int // changes times rules of a destination that are held against each other
+	counts      counters
 
 	started atomic.Bool // a Flow Spec table is registered
 	start   chan struct{}
@@ -55,7 +56,9 @@ type Tables struct {
 	changed  []changedKey
 	unicast  []changedKey
 	again    []again
+	dues     dues
 	found    [][]byte
+	memo     memo // of rd
 	paths    []rib.Path
 	tables   map[tableKey]*table
 	epoch    uint32   // of tables: it changes with it
@@ -107,7 +110,7 @@ func New(o Options) *Tables {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	t := &Tables{o: o, rib: o.RIB, attrs: o.RIB.Attrs(), start: make(chan struct{}), done: make(chan struct{}), tables: map[tableKey]*table{}, epoch: 1, wideFrom: wideFrom}
+	t := &Tables{o: o, rib: o.RIB, attrs: o.RIB.Attrs(), start: make(chan struct{}), done: make(chan struct{}), tables: map[tableKey]*table{}, epoch: 1, wideFrom: wideFrom, changesMost: changesMost}
 	t.readers.rib = o.RIB
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.list.Store(new([]*table))

@@ -144,6 +144,60 @@ func TestWideRulesCostLittle(t *testing.T) {
 	l.want(at[0], n, "more-specific", "a route changed while there was no rule")
 }
 
+// TestManyRulesOfOneDestinationCostLittle has 250 routes under 3,000 rules with one
+// destination: rules times changes, or times routes, would be a peer's to demand.
+func TestManyRulesOfOneDestinationCostLittle(t *testing.T) {
+	l := newLab(t, shard.Options{Shards: 2})
+	n, other := l.peer("192.0.2.1", 65001, Strict), l.peer("192.0.2.2", 65002, Strict)
+	one, two, far := l.attrs(set{path: []uint32{65001}}), l.attrs(set{path: []uint32{65002}}), l.attrs(set{path: []uint32{65001, 7}})
+	cover := l.prefix(wire.IPv4Unicast, 0, "10.0.0.0/8")
+	l.announce(cover, rib.Path{Peer: n, Attrs: one})
+	const routes, count = 250, 3000
+	under := func(i uint32) place { return place{rib.TableIPv4Unicast, trie.Key4(10<<24 | i<<8), 24} }
+	for i := range uint32(routes) {
+		l.announce(under(i), rib.Path{Peer: n, Attrs: one})
+	}
+	var at []place
+	for i := range uint16(count) {
+		at = append(at, l.at(wire.IPv4FlowSpec, rule(wire.IPv4FlowSpec, 0, "10.0.0.0/8", i)))
+		l.announce(at[i], rib.Path{Peer: n, Attrs: one})
+	}
+	l.wait()
+	for _, c := range []struct {
+		when, want string
+		change     func()
+	}{
+		{"each route under it changes", "valid", func() {
+			for i := range uint32(routes) {
+				l.announce(under(i), rib.Path{Peer: n, Attrs: far})
+			}
+		}},
+		{"the route over it changes", "valid", func() { l.announce(cover, rib.Path{Peer: n, Attrs: far}) }},
+		{"one is another's", "more-specific", func() { l.announce(under(7), rib.Path{Peer: other, Attrs: two}); l.withdraw(under(7), n) }},
+		{"the route over it goes", "no-unicast-route", func() { l.withdraw(cover, n) }},
+		{"and comes, and all is of one AS", "valid", func() {
+			l.announce(cover, rib.Path{Peer: n, Attrs: one})
+			l.withdraw(under(7), other)
+		}},
+	} {
+		before, walked := l.fl.Stats(), l.fl.counts.walked.Load()
+		c.change()
+		l.wait()
+		for i, x := range at {
+			if got := l.verdict(x, n); got != c.want {
+				t.Fatalf("%s: rule %d is %s, want %s", c.when, i, got, c.want)
+			}
+		}
+		// Batches of the feed end where they will: a handful is well under 250.
+		if looked := l.fl.Stats().Revalidations - before.Revalidations; looked > 20*count {
+			t.Errorf("%s: rules were looked at %d times", c.when, looked)
+		}
+		if walked := l.fl.counts.walked.Load() - walked; walked > 20*count {
+			t.Errorf("%s: %d routes were walked", c.when, walked)
+		}
+	}
+}
+
 // TestARouteThatGoesWithItsPeer: the routes of a peer that is dropped end what
 // depends on them.
 func TestARouteThatGoesWithItsPeer(t *testing.T) {

@@ -381,7 +381,7 @@ func TestModel(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d, %+v", seed, o)
 		w := newWorld(t, seed, o)
-		w.fl.wideFrom = 1 + i*i*10
+		w.fl.wideFrom, w.fl.changesMost = 1+i*i*10, 1+i*i*i
 		for i := range steps {
 			w.step()
 			if i%40 == 0 {
@@ -408,7 +408,7 @@ func TestNoChangeIsLost(t *testing.T) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
 		w := newWorld(t, seed, shard.Options{Shards: 3})
-		w.fl.wideFrom = 1 + i%2*wideFrom
+		w.fl.wideFrom, w.fl.changesMost = 1+i%2*wideFrom, 1+i/2%2*changesMost
 		all := slices.Sorted(maps.Keys(w.peers))
 		type op struct {
 			at    place

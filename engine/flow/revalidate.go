@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"net/netip"
+
 	"ribd/shard/rib"
 	"ribd/shard/rules"
 	"ribd/trie"
@@ -46,7 +48,7 @@ func (t *Tables) check(f *family, k trie.Key, nlri []byte) {
 		if !ok {
 			continue
 		}
-		why, w := t.evaluate(t.rd, &s)
+		why, w := t.evaluate(t.rd, &t.memo, &s)
 		t.decide(f, k, p, came, why, w)
 	}
 }
@@ -62,65 +64,121 @@ func (t *Tables) decide(f *family, k trie.Key, p *rib.Path, came rib.AttrID, why
 	}
 }
 
+// atOnce is how many rules are looked at under one pin.
+const atOnce = 256
+
+// pin pins the reader of the goroutine that follows.
+func (t *Tables) pin() {
+	t.rd.Pin()
+	t.memo = memo{}
+}
+
 // revalidate works the verdicts on the rules out anew that depend on the unicast
 // prefixes of which a change was read: those whose destination covers one, or is
-// covered by one.
+// covered by one. Each is looked at once, whatever the number of changes.
 func (t *Tables) revalidate() {
-	note := func(nlri []byte, _ rules.Value) bool {
-		t.found = append(t.found, nlri)
-		return true
-	}
-	for _, c := range t.unicast {
+	for i := range t.unicast {
+		c := &t.unicast[i]
 		tb := t.validated(&t.roles[c.t])
 		if tb == nil {
 			continue
 		}
-		f := t.familyOf(tb)
-		t.found = t.found[:0]
-		tb.current.Load().Overlapping(c.k.Prefix(c.n, !flowspec.Is6(f.family)), note)
-		// The rules to one destination follow each other.
-		for rest := t.found; len(rest) > 0; {
-			at := target{table: c.t}
-			at.k, at.n, at.ok = destination(f.family, rest[0])
-			n := 1
-			for ; n < len(rest); n++ {
-				if k, m, ok := destination(f.family, rest[n]); k != at.k || m != at.n || ok != at.ok {
-					break
-				}
-			}
-			t.revalidateTo(f, at, rest[:n], c)
-			rest = rest[n:]
-		}
+		tb.current.Load().Destinations(c.k.Prefix(c.n, !flowspec.Is6(tb.family)), func(p netip.Prefix) bool {
+			at := target{table: c.t, ok: true}
+			at.k, at.n = trie.PrefixKey(p)
+			t.due(tb, at, i, c.n <= at.n)
+			return true
+		})
 	}
+	for i := range t.dues.list {
+		t.revalidateTo(&t.dues.list[i])
+	}
+	t.dues.clear()
 	t.unicast = t.unicast[:0]
 }
 
-// revalidateTo is revalidate for rules to one destination and one change.
-func (t *Tables) revalidateTo(f *family, at target, nlris [][]byte, c changedKey) {
-	var w wideTarget
-	ok := false
-	if c.n > at.n {
-		if w, ok = t.known(at); ok && w.inLine && w.applied == w.found {
-			return
+// due is a destination of rules, and the changes that may mean something to them.
+type due struct {
+	tb      *table
+	at      target
+	changes []int // places in Tables.unicast, Tables.changesMost of them at most
+	count   int   // how many there are
+	covers  bool  // one of them is of a route to the destination
+}
+
+// dues is the destinations that changes were read for.
+type dues struct {
+	places map[target]int // in list
+	list   []due
+}
+
+// changesMost bounds how many changes times how many rules to one destination are
+// held against each other. Where there are more, each verdict is worked out anew.
+const changesMost = 1 << 14
+
+// due notes a change for the rules of tb to a destination.
+func (t *Tables) due(tb *table, at target, change int, covers bool) {
+	x := &t.dues
+	i, ok := x.places[at]
+	if !ok {
+		if x.places == nil {
+			x.places = map[target]int{}
 		}
+		i = len(x.list)
+		x.places[at] = i
+		x.list = append(x.list, due{tb: tb, at: at})
 	}
-	for _, nlri := range nlris {
-		t.reconsider(f, nlri, c, ok)
+	d := &x.list[i]
+	if d.count++; d.count <= t.changesMost {
+		d.changes = append(d.changes, change)
 	}
-	if ok {
+	d.covers = d.covers || covers
+}
+
+func (x *dues) clear() {
+	if len(x.list) > 1<<12 { // give back what a flood took
+		*x = dues{}
+		return
+	}
+	clear(x.places)
+	clear(x.list)
+	x.list = x.list[:0]
+}
+
+// revalidateTo is revalidate for the rules to one destination.
+func (t *Tables) revalidateTo(d *due) {
+	w, known := t.known(d.at)
+	if !d.covers && known && w.inLine && w.applied == w.found {
+		return
+	}
+	t.found = t.found[:0]
+	f := t.familyOf(d.tb)
+	d.tb.current.Load().To(d.at.k.Prefix(d.at.n, !flowspec.Is6(f.family)), func(nlri []byte, _ rules.Value) bool {
+		t.found = append(t.found, nlri)
+		return true
+	})
+	all := known && !d.covers || d.count*len(t.found) > t.changesMost
+	for rest := t.found; len(rest) > 0; {
+		part := rest[:min(len(rest), atOnce)]
+		rest = rest[len(part):]
+		t.pin()
+		for _, nlri := range part {
+			t.reconsider(f, nlri, d, all)
+		}
+		t.rd.Unpin()
+	}
+	if known && all {
 		t.wide.apply(&w)
 	}
 }
 
-// reconsider works the verdicts on a rule out anew after a change of the unicast
-// prefix c; whole says that it is to be done in any case.
-func (t *Tables) reconsider(f *family, nlri []byte, c changedKey, whole bool) {
+// reconsider works the verdicts on a rule out anew after changes of unicast routes;
+// all says that it is to be done in any case. t.rd is pinned.
+func (t *Tables) reconsider(f *family, nlri []byte, d *due, all bool) {
 	k, _, ok := t.rib.FindRawKey(nlri)
 	if !ok {
 		return
 	}
-	t.rd.Pin()
-	defer t.rd.Unpin()
 	m := t.rd.Get(f.table, k, rawBits)
 	if !m.OK() {
 		return
@@ -133,12 +191,22 @@ func (t *Tables) reconsider(f *family, nlri []byte, c changedKey, whole bool) {
 			continue
 		}
 		t.counts.revalidated.Add(1)
-		if !whole && t.untouched(f, k, &s, p.Filtered, c) {
+		if !all && t.untouchedBy(f, k, &s, p.Filtered, d.changes) {
 			continue
 		}
-		why, w := t.evaluate(t.rd, &s)
+		why, w := t.evaluate(t.rd, &t.memo, &s)
 		t.decide(f, k, p, came, why, w)
 	}
+}
+
+// untouchedBy is untouched for several changes.
+func (t *Tables) untouchedBy(f *family, k trie.Key, s *subject, now rib.FilterReason, changes []int) bool {
+	for _, i := range changes {
+		if !t.untouched(f, k, s, now, t.unicast[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // untouched says whether the verdict on a path, which is what the table has, can't
@@ -151,14 +219,14 @@ func (t *Tables) untouched(f *family, k trie.Key, s *subject, now rib.FilterReas
 	}
 	if c.n <= at.n {
 		// It covers the destination, but matters only if nothing longer does.
-		b, ok := t.bestMatch(t.rd, at)
+		b, ok := t.bestFor(t.rd, &t.memo, at)
 		return ok && b.n > c.n && now != rib.FilterNoDestination
 	}
 	switch now {
 	case rib.FilterNoUnicast, rib.FilterOriginator:
 		return true // what is under the destination has no part in it
 	case rib.FilterNone, rib.FilterMoreSpecific:
-		b, ok := t.bestMatch(t.rd, at)
+		b, ok := t.bestFor(t.rd, &t.memo, at)
 		if !ok || !b.speaksFor(s) {
 			return false
 		}

@@ -80,11 +80,10 @@ func (t *Tables) refreshAll() {
 		return
 	}
 	t.changed = distinct(t.changed)
-	const atOnce = 256 // rules under one pin
 	for keys := t.changed; len(keys) > 0; {
 		part := keys[:min(len(keys), atOnce)]
 		keys = keys[len(part):]
-		t.rd.Pin()
+		t.pin()
 		for _, c := range part {
 			t.refresh(t.roles[c.t].family, c.k)
 		}

@@ -99,6 +99,17 @@ func TestRulesOfADestination(t *testing.T) {
 			sameNLRI(t, p, "Over", got, over)
 			sameNLRI(t, p, "Overlapping", collect(func(y func([]byte, Value) bool) { r.Overlapping(p, y) }), overlapping)
 			sameNLRI(t, p, "WithoutDestination", collect(r.WithoutDestination), without)
+			var to [][]byte
+			seen := map[netip.Prefix]bool{}
+			r.Destinations(p, func(d netip.Prefix) bool {
+				if seen[d] || d != d.Masked() {
+					t.Errorf("%v: the destination %v twice", p, d)
+				}
+				seen[d] = true
+				to = append(to, collect(func(y func([]byte, Value) bool) { r.To(d, y) })...)
+				return true
+			})
+			sameNLRI(t, p, "Destinations and To", to, overlapping)
 		}
 		other := netip.MustParsePrefix("::/0")
 		if flowspec.Is6(f) {

@@ -109,6 +109,46 @@ func (r *Rules) Overlapping(p netip.Prefix, yield func(nlri []byte, v Value) boo
 	}
 }
 
+// Destinations yields the destinations of the rules of Over, and of those of Under,
+// each once, however many rules have it.
+func (r *Rules) Destinations(p netip.Prefix, yield func(netip.Prefix) bool) {
+	q, ok := r.prefixOf(p)
+	if !ok {
+		return
+	}
+	for n := range q.bits {
+		there := false
+		if r.lengths[n>>6]>>(n&63)&1 != 0 {
+			r.at(q, n, func([]byte, Value) bool { there = true; return false })
+		}
+		if there && !yield(netip.PrefixFrom(p.Addr(), int(n)).Masked()) {
+			return
+		}
+	}
+	first := q
+	first.bits = r.bits()
+	key := r.layout.appendPrefixKey(make([]byte, 0, prefixKeyLen+2), flowspec.TypeDestination, first)
+	for more := true; more; {
+		more = false
+		r.list.from(key, func(e *entry, _ int) bool {
+			d, ok := r.layout.destination(e.nlri())
+			if ok && d.offset == 0 && q.has(d.first) {
+				key = append(r.layout.appendPrefixKey(key[:0], flowspec.TypeDestination, d), keyEnd, 0) // behind the rules to it
+				at, _, _ := flowspec.Destination(r.family, e.nlri())
+				more = d.bits < q.bits || yield(at)
+			}
+			return false
+		})
+	}
+}
+
+// To yields, in order, the rules whose destination is p.
+func (r *Rules) To(p netip.Prefix, yield func(nlri []byte, v Value) bool) {
+	if q, ok := r.prefixOf(p); ok {
+		r.at(q, q.bits, yield)
+	}
+}
+
 // at yields the rules whose destination is the first n bits of q.
 func (r *Rules) at(q prefix, n uint8, yield func(nlri []byte, v Value) bool) (more bool) {
 	m := mask(n)
