@@ -216,6 +216,9 @@ func (t *Tables) role(id rib.TableID) *role {
 			r.of = tableKey{g, rd}
 		}
 	}
+	if t.tables[r.of] != nil { // it is younger than its rules
+		t.wide.watch(id, true)
+	}
 	return r
 }
 

@@ -198,6 +198,41 @@ func TestManyRulesOfOneDestinationCostLittle(t *testing.T) {
 	}
 }
 
+// TestATableYoungerThanItsRulesIsWatched: the routes of a VPN come after the rules
+// that depend on them.
+func TestATableYoungerThanItsRulesIsWatched(t *testing.T) {
+	l := newLab(t, shard.Options{Shards: 2})
+	n, other := l.peer("192.0.2.1", 65001, Strict), l.peer("192.0.2.2", 65002, Strict)
+	one, two := l.attrs(set{path: []uint32{65001}}), l.attrs(set{path: []uint32{65002}})
+	const rd, routes, count = 65001<<32 | 1, 1000, 300
+	var at []place
+	for i := range uint16(count) {
+		at = append(at, l.at(wire.IPv4FlowSpecVPN, rule(wire.IPv4FlowSpecVPN, rd, "10.0.0.0/8", i)))
+	}
+	l.announce(at[0], rib.Path{Peer: n, Attrs: one})
+	l.want(at[0], n, "no-unicast-route", "there is no VPN")
+	cover := l.prefix(wire.IPv4VPN, rd, "10.0.0.0/8")
+	l.announce(cover, rib.Path{Peer: n, Attrs: one})
+	under := func(i uint32) place { return place{cover.t, trie.Key4(10<<24 | i<<8), 24} }
+	for i := range uint32(routes) {
+		l.announce(under(i), rib.Path{Peer: n, Attrs: one})
+	}
+	l.want(at[0], n, "valid", "there is one")
+	before := l.fl.counts.walked.Load()
+	for _, x := range at {
+		l.announce(x, rib.Path{Peer: n, Attrs: one})
+	}
+	l.wait()
+	if walked := (l.fl.counts.walked.Load() - before) / routes; walked > 10 {
+		t.Errorf("all that is under the rules was walked %d times", walked)
+	}
+	l.announce(under(7), rib.Path{Peer: other, Attrs: two})
+	l.withdraw(under(7), n)
+	for _, x := range at {
+		l.want(x, n, "more-specific", "one is another's")
+	}
+}
+
 // TestARouteThatGoesWithItsPeer: the routes of a peer that is dropped end what
 // depends on them.
 func TestARouteThatGoesWithItsPeer(t *testing.T) {
