@@ -73,8 +73,12 @@ func (m *Manager) expire() {
 		m.put(e, e.val, false)
 		m.stats.Expired++
 		m.show(e)
-		if n == slice {
-			m.fan.Flush()
+		if n == slice { // who announces does not wait until all of them are gone
+			m.breathe()
+			if m.closed {
+				return
+			}
+			m.look()
 			n = 0
 		}
 	}

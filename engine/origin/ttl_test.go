@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ribd/wire"
 )
 
 // lateness bounds how long after its time a route may be there still.
@@ -198,6 +200,36 @@ func TestManyEndAtOnce(t *testing.T) {
 	}
 	if r.rib.Sync(); len(r.inRIB(all[0].Key))+len(r.inRIB(all[n-1].Key)) != 0 {
 		t.Error("they are in the RIB")
+	}
+}
+
+// Whoever announces is let in while many end.
+func TestManyEndsLetOthersIn(t *testing.T) {
+	r := newRig(t, Options{})
+	const n = 40_000
+	all := make([]Route, n)
+	for i := range all {
+		all[i] = route(fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255), ttl(time.Minute))
+	}
+	r.announce(all...)
+	r.mu.Lock()
+	r.look()
+	for _, e := range r.Manager.expiry { // all at the same time
+		e.due = r.steady + int64(100*time.Millisecond)
+	}
+	r.armed = 0
+	r.arm()
+	r.mu.Unlock()
+	for between := 0; ; {
+		switch left := r.Stats().Routes[wire.IPv4Unicast]; {
+		case left == 0 && between == 0:
+			t.Error("nobody is let in until all are gone")
+			return
+		case left == 0:
+			return
+		case left < n:
+			between++
+		}
 	}
 }
 
