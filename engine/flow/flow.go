@@ -56,7 +56,7 @@ type Tables struct {
 	changed  []changedKey
 	unicast  []changedKey
 	again    []again
-	dues     dues
+	touched  []touch
 	found    [][]byte
 	memo     memo // of rd
 	paths    []rib.Path

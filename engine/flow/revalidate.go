@@ -1,7 +1,9 @@
 package flow
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 
 	"ribd/shard/rib"
 	"ribd/shard/rules"
@@ -75,7 +77,7 @@ func (t *Tables) pin() {
 
 // revalidate works the verdicts on the rules out anew that depend on the unicast
 // prefixes of which a change was read: those whose destination covers one, or is
-// covered by one. Each is looked at once, whatever the number of changes.
+// covered by one. Each is looked at once for all changes, or once for many.
 func (t *Tables) revalidate() {
 	for i := range t.unicast {
 		c := &t.unicast[i]
@@ -86,64 +88,57 @@ func (t *Tables) revalidate() {
 		tb.current.Load().Destinations(c.k.Prefix(c.n, !flowspec.Is6(tb.family)), func(p netip.Prefix) bool {
 			at := target{table: c.t, ok: true}
 			at.k, at.n = trie.PrefixKey(p)
-			t.due(tb, at, i, c.n <= at.n)
+			t.touched = append(t.touched, touch{at, int32(i)})
 			return true
 		})
+		if len(t.touched) >= touchedMost {
+			t.revalidateTouched()
+		}
 	}
-	for i := range t.dues.list {
-		t.revalidateTo(&t.dues.list[i])
-	}
-	t.dues.clear()
+	t.revalidateTouched()
 	t.unicast = t.unicast[:0]
+}
+
+// touch is a destination of rules, and a change that may mean something to them, by
+// its place in Tables.unicast.
+type touch struct {
+	at     target
+	change int32
+}
+
+// touchedMost is how many are gathered before they are looked at.
+const touchedMost = 1 << 16
+
+// revalidateTouched is revalidate for what was gathered.
+func (t *Tables) revalidateTouched() {
+	slices.SortFunc(t.touched, func(a, b touch) int {
+		return cmp.Or(cmp.Compare(a.at.table, b.at.table), a.at.k.Compare(b.at.k), cmp.Compare(a.at.n, b.at.n))
+	})
+	for rest := t.touched; len(rest) > 0; {
+		d := due{tb: t.validated(&t.roles[rest[0].at.table]), at: rest[0].at}
+		n := 0
+		for ; n < len(rest) && rest[n].at == d.at; n++ {
+			d.covers = d.covers || t.unicast[rest[n].change].n <= d.at.n
+		}
+		d.changes, rest = rest[:n], rest[n:]
+		t.revalidateTo(&d)
+	}
+	if t.touched = t.touched[:0]; cap(t.touched) > 2*touchedMost {
+		t.touched = nil // a route over everything
+	}
 }
 
 // due is a destination of rules, and the changes that may mean something to them.
 type due struct {
 	tb      *table
 	at      target
-	changes []int // places in Tables.unicast, Tables.changesMost of them at most
-	count   int   // how many there are
-	covers  bool  // one of them is of a route to the destination
-}
-
-// dues is the destinations that changes were read for.
-type dues struct {
-	places map[target]int // in list
-	list   []due
+	changes []touch
+	covers  bool // one of them is of a route to the destination
 }
 
 // changesMost bounds how many changes times how many rules to one destination are
 // held against each other. Where there are more, each verdict is worked out anew.
 const changesMost = 1 << 14
-
-// due notes a change for the rules of tb to a destination.
-func (t *Tables) due(tb *table, at target, change int, covers bool) {
-	x := &t.dues
-	i, ok := x.places[at]
-	if !ok {
-		if x.places == nil {
-			x.places = map[target]int{}
-		}
-		i = len(x.list)
-		x.places[at] = i
-		x.list = append(x.list, due{tb: tb, at: at})
-	}
-	d := &x.list[i]
-	if d.count++; d.count <= t.changesMost {
-		d.changes = append(d.changes, change)
-	}
-	d.covers = d.covers || covers
-}
-
-func (x *dues) clear() {
-	if len(x.list) > 1<<12 { // give back what a flood took
-		*x = dues{}
-		return
-	}
-	clear(x.places)
-	clear(x.list)
-	x.list = x.list[:0]
-}
 
 // revalidateTo is revalidate for the rules to one destination.
 func (t *Tables) revalidateTo(d *due) {
@@ -157,7 +152,7 @@ func (t *Tables) revalidateTo(d *due) {
 		t.found = append(t.found, nlri)
 		return true
 	})
-	all := known && !d.covers || d.count*len(t.found) > t.changesMost
+	all := known && !d.covers || len(d.changes)*len(t.found) > t.changesMost
 	for rest := t.found; len(rest) > 0; {
 		part := rest[:min(len(rest), atOnce)]
 		rest = rest[len(part):]
@@ -200,9 +195,9 @@ func (t *Tables) reconsider(f *family, nlri []byte, d *due, all bool) {
 }
 
 // untouchedBy is untouched for several changes.
-func (t *Tables) untouchedBy(f *family, k trie.Key, s *subject, now rib.FilterReason, changes []int) bool {
-	for _, i := range changes {
-		if !t.untouched(f, k, s, now, t.unicast[i]) {
+func (t *Tables) untouchedBy(f *family, k trie.Key, s *subject, now rib.FilterReason, changes []touch) bool {
+	for i := range changes {
+		if !t.untouched(f, k, s, now, t.unicast[changes[i].change]) {
 			return false
 		}
 	}
