@@ -72,6 +72,7 @@ func (m *Manager) expire() {
 		e := m.expiry[0]
 		m.put(e, e.val, false)
 		m.stats.Expired++
+		m.hasEnded(e)
 		m.show(e)
 		if n == slice { // who announces does not wait until all of them are gone
 			m.breathe()
@@ -97,4 +98,43 @@ func (m *Manager) arm() {
 	}
 	m.armed = max(due, 1)
 	m.timer.Reset(time.Duration(due) - time.Since(m.epoch))
+}
+
+// maxEnded bounds the routes whose end could not be written yet.
+const maxEnded = 1 << 20
+
+// hasEnded notes that a route's end is to be written.
+func (m *Manager) hasEnded(e *entry) {
+	if m.o.Journal != nil && len(m.ended) < maxEnded {
+		m.ended = append(m.ended, e)
+	}
+}
+
+// keepEnds writes into the journal what has ended by itself: the time alone would
+// bring it back where a restart finds a clock that was set back, or that has not
+// been set yet.
+func (m *Manager) keepEnds() {
+	m.alone(func() {
+		m.mu.Lock()
+		list := m.ended
+		m.ended = nil
+		var w recordWriter
+		for i, e := range list {
+			if i%slice == slice-1 {
+				m.mu.Unlock()
+				m.mu.Lock()
+			}
+			k := e.keyOf()
+			if now := m.find(&k); now == nil || !now.live { // it has not come again
+				w.withdraw(e)
+			}
+		}
+		m.mu.Unlock()
+		if w.len() == 0 || m.o.Journal.Append(w.bytes(), false) == nil {
+			return
+		}
+		m.mu.Lock() // the next time
+		m.ended = append(list, m.ended...)
+		m.mu.Unlock()
+	})
 }

@@ -88,6 +88,7 @@ type Manager struct {
 	sets     map[rib.AttrID]*set
 	counts   counts
 	expiry   expiry
+	ended    []*entry // by themselves, and the journal does not have it yet
 	timer    *time.Timer
 	armed    int64 // when timer fires; 0: it does not
 	wall     int64 // the clocks as look read them: ns since 1970
@@ -152,6 +153,7 @@ func New(o Options) (*Manager, error) {
 // Close ends the Manager once the calls that run are over. What is in the RIB
 // stays there. The RIB and the journal may be closed after it.
 func (m *Manager) Close() {
+	m.keepEnds()
 	m.alone(func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -289,6 +291,7 @@ func (m *Manager) keepHouse() {
 			}
 		})
 		m.answers.forget(time.Now())
+		m.keepEnds()
 		m.compact()
 	}
 }

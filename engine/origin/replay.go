@@ -37,6 +37,7 @@ func (m *Manager) replay() error {
 		case e.val.expires != 0 && e.val.expires <= now.UnixNano():
 			m.put(e, e.val, false)
 			m.stats.Expired++
+			m.hasEnded(e)
 			m.forget(e)
 			continue
 		}

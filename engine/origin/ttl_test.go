@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -144,6 +145,37 @@ func TestASetClockMovesNoEnd(t *testing.T) {
 	r.mu.Unlock()
 	if got := due(); got != was {
 		t.Errorf("undone: it ends %v later", time.Duration(got-was))
+	}
+}
+
+// What has ended does not come back with a clock that a restart finds an hour
+// behind: the journal says that it has ended, as far as ribd saw it.
+func TestAClockBehindBringsNothingBack(t *testing.T) {
+	j := &memory{}
+	r := newRig(t, Options{Journal: j})
+	short, again, long := route("10.0.0.0/8", ttl(20*time.Millisecond)), route("192.0.2.0/24", ttl(20*time.Millisecond)), route("172.16.0.0/12", ttl(time.Hour))
+	r.announce(short, again, long)
+	j.set(errors.New("full"), false)
+	time.Sleep(60 * time.Millisecond)
+	r.keepEnds() // in vain
+	j.set(nil, false)
+	again.TTL = time.Hour
+	r.announce(again)
+	r.Manager.Close()
+	ended := map[string]bool{}
+	for _, rec := range j.recs {
+		for x := newRecordReader(rec); x.next(); {
+			ended[x.item.key.Prefix.String()] = x.item.kind == itemWithdraw
+		}
+	}
+	if !ended["10.0.0.0/8"] || ended["192.0.2.0/24"] || ended["172.16.0.0/12"] {
+		t.Errorf("ended: %v", ended)
+	}
+	// One that ended while ribd was down is written when it is found.
+	down := &memory{recs: j.recs[:1]}
+	newRig(t, Options{Journal: down}).Manager.Close()
+	if last := newRecordReader(down.recs[len(down.recs)-1]); len(down.recs) != 2 || !last.next() || last.item.kind != itemWithdraw {
+		t.Errorf("%d records", len(down.recs))
 	}
 }
 
