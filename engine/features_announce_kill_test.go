@@ -106,6 +106,9 @@ func (k *killable) kill() {
 // sent again, and what was withdrawn stays withdrawn.
 func TestKillingRibdLosesNothingThatWasAnswered(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds ribd")
+	}
 	k := startKillable(t, hubConfig("", "address: 127.21.80.1, as: 65001, families: [ipv4-unicast, ipv4-flowspec]"))
 	answered := map[string]bool{} // prefix -> it is there, or was withdrawn
 	next := 0
