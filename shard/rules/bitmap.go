@@ -139,6 +139,7 @@ func (s *bitmaps) match(m *matcher, lo uint32, b *probe, hits []uint32) []uint32
 type bitmapper struct {
 	spans []ruleSpan
 	cuts  []uint32
+	many  int // spans that are taken of one rule and field
 }
 
 // ruleSpan is a range of a field that a rule lets through.
@@ -147,6 +148,7 @@ type ruleSpan struct{ rule, lo, hi uint32 }
 // build makes the bitmaps of rules.
 func (b *bitmapper) build(heads []head, extra []uint64) *bitmaps {
 	s := &bitmaps{words: (len(heads) + 63) / 64}
+	b.many = min(manySpans, max(4, spansMost/len(heads)))
 	for f := range fieldCount {
 		if c, ok := b.classes(uint8(f), heads, extra, s.words); ok {
 			s.fields = append(s.fields, c)
@@ -239,7 +241,7 @@ func (b *bitmapper) add(field uint8, rule uint32, h *head, extra []uint64) bool 
 		t = flowspec.TypeFlowLabel
 	}
 	list := spansOf(h, extra, t)
-	if len(list) > manySpans {
+	if len(list) > b.many {
 		list = []uint64{list[0]&^math.MaxUint32 | list[len(list)-1]&math.MaxUint32}
 	}
 	for _, s := range list {
@@ -270,8 +272,12 @@ func (b *bitmapper) addFlags(rule uint32, m mask16) {
 }
 
 // manySpans is how many spans of one rule the classes take; of a rule with more
-// they take the range.
-const manySpans = 64
+// they take the range. spansMost bounds those of all rules of a group, and so the
+// time to compile what a peer has made for that.
+const (
+	manySpans = 64
+	spansMost = 1 << 20
+)
 
 // spansOf returns the spans of a component among the further conditions, nil
 // where it has none.

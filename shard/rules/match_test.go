@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/hex"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -360,6 +361,46 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		ask(r)
 		if n := testing.AllocsPerRun(10, func() { ask(r) }); n > 0 {
 			t.Errorf("%v allocations in 1,000 packets beside changes", n)
+		}
+	}
+}
+
+// TestRulesWithManyPortsEach: so many rules of one destination with so many ports
+// each that not every port gets a class of its own.
+func TestRulesWithManyPortsEach(t *testing.T) {
+	const count, ports = 30_000, 40
+	if spansMost/count >= ports {
+		t.Fatal("they are too few")
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	tb := NewTable(wire.IPv4FlowSpec)
+	has := map[uint16][]uint64{} // the rules, by port
+	for i := range uint64(count) {
+		b := []byte{6 + 3*ports, 1, 24, 10, 0, 0, 5}
+		for k := range ports {
+			op, port := byte(0x11), uint16(r.IntN(1<<16))
+			if k == ports-1 {
+				op = 0x91
+			}
+			b = append(b, op, byte(port>>8), byte(port))
+			if n := len(has[port]); n == 0 || has[port][n-1] != i {
+				has[port] = append(has[port], i)
+			}
+		}
+		tb.Set(b, Value{ID: i, Active: true})
+	}
+	rules := tb.PublishCompiled()
+	var m Matches
+	for range 200 {
+		p := flowspec.Packet{Dst: netip.MustParseAddr("10.0.0.1"), Protocol: 6, DstPort: uint16(r.IntN(1 << 16)), Has: flowspec.HasProtocol | flowspec.HasDstPort}
+		rules.Match(&p, &m)
+		var got []uint64
+		for _, h := range m.Hits {
+			got = append(got, h.ID)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, has[p.DstPort]) {
+			t.Fatalf("port %d: rules %v, want %v", p.DstPort, got, has[p.DstPort])
 		}
 	}
 }
