@@ -266,6 +266,8 @@ func refusedRoute(err error, isList bool) *problem {
 		}
 	case errors.Is(err, origin.ErrClosed), errors.Is(err, origin.ErrNotKept), errors.Is(err, origin.ErrFull):
 		p = overload(err.Error())
+	case errors.Is(err, origin.ErrUnfinished):
+		p = fail(fasthttp.StatusInternalServerError, "", "%v", err)
 	default:
 		text := err
 		var one *origin.RouteError

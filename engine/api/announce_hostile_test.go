@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ribd/engine/api/apiv1"
+	"ribd/engine/origin"
 )
 
 // A body of lines may be open for days: the end of a route counts from its line.
@@ -104,4 +105,10 @@ func TestLongListsToShowAreBounded(t *testing.T) {
 	}
 	s.opts.Preview = plainPreview
 	s.post(t, 200, "POST", "/api/v1/updates", js, list, nil)
+}
+
+func TestABugIsNoRefusal(t *testing.T) {
+	if p := refusedRoute(origin.ErrUnfinished, true); p.status != 500 {
+		t.Errorf("%+v", p)
+	}
 }

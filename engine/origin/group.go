@@ -82,8 +82,8 @@ func (m *Manager) do(r *request) {
 	finished = true
 }
 
-// errUnfinished is for who waited for a group that a panic has ended.
-var errUnfinished = errors.New("this is a bug of ribd; its log tells more")
+// ErrUnfinished is what calls return that waited for one which a panic has ended.
+var ErrUnfinished = errors.New("this is a bug of ribd; its log tells more")
 
 // handOver tells the group that it is done, also where it is not, and makes the
 // first who waits the leader.
@@ -92,7 +92,7 @@ func (q *requests) handOver(r *request, finished bool) {
 	defer q.mu.Unlock()
 	for _, o := range q.group {
 		if !finished {
-			o.err = errUnfinished
+			o.err = ErrUnfinished
 		}
 		if o != r && o.turn != nil {
 			o.turn <- false
