@@ -4,7 +4,7 @@
 //
 // A [Table] has one writer. [Table.Publish] gives a [Rules], which stays as it
 // is and which any goroutine may ask, without locks: [Rules.Walk] for the rules
-// in order, [Rules.Match] for those of a packet, [Rules.Under] and [Rules.Over]
+// in order, [Rules.Match] for those of a packet, [Rules.Destinations] and [Rules.To]
 // for those of a destination.
 //
 // # Order

@@ -80,25 +80,22 @@ func TestRulesOfADestination(t *testing.T) {
 		_, want, r := filled(t, m, 1000)
 		for range 500 {
 			p := m.prefix(m.addr())
-			var under, over, without [][]byte
+			var under, over [][]byte
+			bits := func(nlri []byte) int {
+				d, _, _ := flowspec.Destination(f, nlri)
+				return d.Bits()
+			}
 			for _, w := range want.rules {
 				d, offset, ok := flowspec.Destination(f, w.nlri)
 				switch {
 				case !ok || offset != 0:
-					without = append(without, w.nlri)
 				case d.Bits() >= p.Bits() && p.Contains(d.Addr()):
 					under = append(under, w.nlri)
 				case d.Bits() < p.Bits() && d.Contains(p.Addr()):
 					over = append(over, w.nlri)
 				}
 			}
-			sameNLRI(t, p, "Under", collect(func(y func([]byte, Value) bool) { r.Under(p, y) }), under)
-			got := collect(func(y func([]byte, Value) bool) { r.Over(p, y) })
-			overlapping := append(slices.Clone(got), under...)
-			slices.SortFunc(got, func(a, b []byte) int { return flowspec.Compare(f, a, b) })
-			sameNLRI(t, p, "Over", got, over)
-			sameNLRI(t, p, "Overlapping", collect(func(y func([]byte, Value) bool) { r.Overlapping(p, y) }), overlapping)
-			sameNLRI(t, p, "WithoutDestination", collect(r.WithoutDestination), without)
+			slices.SortStableFunc(over, func(a, b []byte) int { return bits(a) - bits(b) })
 			var to [][]byte
 			seen := map[netip.Prefix]bool{}
 			r.Destinations(p, func(d netip.Prefix) bool {
@@ -109,14 +106,15 @@ func TestRulesOfADestination(t *testing.T) {
 				to = append(to, collect(func(y func([]byte, Value) bool) { r.To(d, y) })...)
 				return true
 			})
-			sameNLRI(t, p, "Destinations and To", to, overlapping)
+			sameNLRI(t, p, "Destinations and To", to, append(over, under...))
 		}
 		other := netip.MustParsePrefix("::/0")
 		if flowspec.Is6(f) {
 			other = netip.MustParsePrefix("0.0.0.0/0")
 		}
 		for _, p := range []netip.Prefix{other, {}} {
-			r.Overlapping(p, func(nlri []byte, _ Value) bool { t.Errorf("%v overlaps %x", p, nlri); return true })
+			r.Destinations(p, func(d netip.Prefix) bool { t.Errorf("%v overlaps %v", p, d); return true })
+			r.To(p, func(nlri []byte, _ Value) bool { t.Errorf("%x is to %v", nlri, p); return true })
 		}
 	}
 }
@@ -124,17 +122,15 @@ func TestRulesOfADestination(t *testing.T) {
 func TestYieldEndsAWalk(t *testing.T) {
 	m := newMaker(wire.IPv4FlowSpec, 1, 4)
 	_, _, r := filled(t, m, 500)
-	all := netip.MustParsePrefix("0.0.0.0/0")
-	for name, walk := range map[string]func(func([]byte, Value) bool){
-		"Under":              func(y func([]byte, Value) bool) { r.Under(all, y) },
-		"Overlapping":        func(y func([]byte, Value) bool) { r.Overlapping(all, y) },
-		"WithoutDestination": r.WithoutDestination,
-	} {
-		n := 0
-		walk(func([]byte, Value) bool { n++; return n < 3 })
-		if n != 3 {
-			t.Errorf("%s: %d rules after the third was refused", name, n)
-		}
+	n := 0
+	r.Destinations(netip.MustParsePrefix("0.0.0.0/0"), func(netip.Prefix) bool { n++; return n < 3 })
+	if n != 3 {
+		t.Errorf("Destinations: %d after the third was refused", n)
+	}
+	n = 0
+	r.Walk(nil, func([]byte, Value, int) bool { n++; return n < 3 })
+	if n != 3 {
+		t.Errorf("Walk: %d rules after the third was refused", n)
 	}
 }
 

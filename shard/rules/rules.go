@@ -62,55 +62,10 @@ func (r *Rules) active() []*entry {
 	return all
 }
 
-// Under yields, in order, the rules whose destination is p or inside of p. Those
-// that leave out the first bits of an address (RFC 8956 section 3.1) are not
-// among them. A prefix of the other IP version has none.
-func (r *Rules) Under(p netip.Prefix, yield func(nlri []byte, v Value) bool) {
-	q, ok := r.prefixOf(p)
-	if !ok {
-		return
-	}
-	var buf [prefixKeyLen]byte
-	first := q
-	first.bits = r.bits() // the first address of p, as a host
-	key := r.layout.appendPrefixKey(buf[:0], flowspec.TypeDestination, first)
-	r.list.from(key, func(e *entry, _ int) bool {
-		d, ok := r.layout.destination(e.nlri())
-		if !ok || d.offset != 0 || !q.has(d.first) {
-			return false
-		}
-		return d.bits < q.bits || yield(e.nlri(), e.value)
-	})
-}
-
-// Over yields the rules whose destination covers p and is not p itself, of the
-// shortest destinations first.
-func (r *Rules) Over(p netip.Prefix, yield func(nlri []byte, v Value) bool) {
-	q, ok := r.prefixOf(p)
-	if !ok {
-		return
-	}
-	for n := range q.bits {
-		if r.lengths[n>>6]>>(n&63)&1 != 0 && !r.at(q, n, yield) {
-			return
-		}
-	}
-}
-
-// Overlapping yields the rules of Over, then those of Under.
-func (r *Rules) Overlapping(p netip.Prefix, yield func(nlri []byte, v Value) bool) {
-	more := true
-	r.Over(p, func(nlri []byte, v Value) bool {
-		more = yield(nlri, v)
-		return more
-	})
-	if more {
-		r.Under(p, yield)
-	}
-}
-
-// Destinations yields the destinations of the rules of Over, and of those of Under,
-// each once, however many rules have it.
+// Destinations yields the destinations that overlap p, each once, however many
+// rules have it: those that cover p, the shortest first, then p and those inside of
+// it in order. Destinations that leave out the first bits of an address (RFC 8956
+// section 3.1) are not among them. A prefix of the other IP version has none.
 func (r *Rules) Destinations(p netip.Prefix, yield func(netip.Prefix) bool) {
 	q, ok := r.prefixOf(p)
 	if !ok {
@@ -163,16 +118,6 @@ func (r *Rules) at(q prefix, n uint8, yield func(nlri []byte, v Value) bool) (mo
 		return more
 	})
 	return more
-}
-
-// WithoutDestination yields, in order, the rules that have no destination, or
-// one that leaves out the first bits of an address.
-func (r *Rules) WithoutDestination(yield func(nlri []byte, v Value) bool) {
-	key := []byte{byte(flowspec.TypeDestination) + 1}
-	if r.layout.v6 {
-		key = []byte{byte(flowspec.TypeDestination), 1} // offset 1 and up
-	}
-	r.list.from(key, func(e *entry, _ int) bool { return yield(e.nlri(), e.value) })
 }
 
 // bits returns how many bits an address has.
