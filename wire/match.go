@@ -67,16 +67,6 @@ var communityNames = []struct {
 	{0xffffff04, "no-peer"},             // RFC 3765
 }
 
-// CommunityName returns the name of a well-known community, "" for others.
-func CommunityName(c uint32) string {
-	for i := range communityNames {
-		if communityNames[i].value == c {
-			return communityNames[i].name
-		}
-	}
-	return ""
-}
-
 // ParseCommunity reads a community: "65001:100", a name of the IANA registry,
 // or a pattern with "*" for a half ("65001:*", "*:666", "*:*", "*").
 func ParseCommunity(s string) (CommunityMatch, error) {

@@ -115,11 +115,3 @@ func (e *Editor) RetireSingle(s *Single) { e.heap.Retire(s.ref, s.size, s.birth)
 func (e *Editor) DiscardSingle(ref uint32, rec []uint32, held bool) {
 	e.heap.Free(ref, e.headWords(held)+uint32(len(rec)))
 }
-
-// PathID returns the Add-Path id in a record.
-func PathID(rec []uint32) (id uint32, ok bool) {
-	if rec[0]&recPathID == 0 {
-		return 0, false
-	}
-	return rec[minRecord], true
-}
