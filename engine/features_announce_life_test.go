@@ -205,6 +205,8 @@ func TestAPathEndsWithItsTimeWithin100Milliseconds(t *testing.T) {
 		}
 		ends[prefix] = before.Add(ttl)
 	}
+	last := "10.9.0.0/16" // the one that ends last comes last
+	eventually(t, "the paths are there", func() bool { return slices.Contains(one.holds(), last) })
 	c.post("/api/v1/paths", `{"prefix":"192.0.2.0/24","next_hop":"192.0.2.1","ttl":1}`)
 	c.post("/api/v1/paths", `{"prefix":"203.0.113.0/24","next_hop":"192.0.2.1","ttl":"1s"}`)
 	c.post("/api/v1/paths", `{"prefix":"203.0.113.0/24","next_hop":"192.0.2.1","ttl":"1h"}`) // renewed

@@ -251,7 +251,7 @@ func (mb *Member) has(g *group, batch uint32) bool {
 	if mb.inStep {
 		return !mb.sending || batch < g.batch
 	}
-	return mb.synced && mb.job == nil && mb.pos >= batch
+	return mb.synced && mb.job == nil && mb.given >= batch
 }
 
 // delay says what a member waits for. The group's lock is held.

@@ -95,7 +95,7 @@ func (g *group) use(e Export) {
 func (g *group) rejudge() {
 	g.mu.Lock()
 	for _, mb := range g.step {
-		mb.pos, mb.inStep = g.batch, false
+		mb.pos, mb.given, mb.inStep = g.batch, g.batch, false
 	}
 	clear(g.step)
 	g.step = g.step[:0]

@@ -428,8 +428,7 @@ func (g *group) hand(b *batch) {
 func (g *group) lag(mb *Member, pos uint32) {
 	if i := slices.Index(g.step, mb); i >= 0 {
 		g.step = slices.Delete(g.step, i, i+1)
-		mb.pos = pos
-		mb.inStep = false
+		mb.pos, mb.given, mb.inStep = pos, pos, false
 	}
 	g.kick(mb)
 }

@@ -28,7 +28,8 @@ type Member struct {
 	leaving bool   // it is to end, so that the member can go to another group
 	lost    bool   // so slow that it has to go
 	synced  bool   // pos means something
-	pos     uint32 // batches up to this are with the sender
+	pos     uint32 // batches up to this are with the sender, or in Send
+	given   uint32 // batches up to this are with the sender, where the member lags
 	joined  uint32 // batches up to this were encoded for a group without it
 	pending []errand
 	job     *job
@@ -95,7 +96,7 @@ func (g *group) remove(mb *Member) {
 	delete(g.members, mb)
 	if i := slices.Index(g.step, mb); i >= 0 {
 		g.step = slices.Delete(g.step, i, i+1)
-		mb.inStep, mb.pos = false, g.batch
+		mb.inStep, mb.pos, mb.given = false, g.batch, g.batch
 	}
 	clear(g.named)
 	g.nums = rib.PeerSet{}
@@ -341,6 +342,9 @@ func (mb *Member) next() (p parcel, more bool) {
 	g := mb.lock()
 	if g == nil {
 		return p, false
+	}
+	if mb.job == nil {
+		mb.given = mb.pos // Send has returned
 	}
 	mb.arrive(g)
 	if g.stopped || !mb.ready(g) {

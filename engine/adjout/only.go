@@ -113,7 +113,7 @@ func (g *group) adopt() {
 func (g *group) retell(sources rib.PeerSet) {
 	g.batch++
 	for _, mb := range g.step {
-		mb.pos, mb.inStep = g.batch-1, false
+		mb.pos, mb.given, mb.inStep = g.batch-1, g.batch-1, false
 	}
 	clear(g.step)
 	g.step = g.step[:0]

@@ -96,6 +96,15 @@ func TestWhoReadsNothingIsQueued(t *testing.T) {
 	if got := w.verdict(l, "192.0.2.0/24", slow).text(); got != "queued: the peer reads slowly" {
 		t.Errorf("the slow one: %s", got)
 	}
+	// In Send, which has begun and not returned, it is queued all the same.
+	for waits := false; !waits; time.Sleep(time.Millisecond) {
+		slow.sink.mu.Lock()
+		waits = slow.sink.in
+		slow.sink.mu.Unlock()
+	}
+	if got := w.verdict(l, "192.0.2.0/24", slow).text(); got != "queued: the peer reads slowly" {
+		t.Errorf("the slow one, in Send: %s", got)
+	}
 	if got := w.verdict(l, "192.0.2.0/24", fast).text(); got != "sent" {
 		t.Errorf("the other: %s", got)
 	}
