@@ -199,6 +199,9 @@ func FuzzFlowActions(f *testing.F) {
 		f.Add(b, []byte{}, []byte{192, 0, 2, 1})
 		f.Add(b, append([]byte{0, 0x0d}, b...), []byte{})
 	}
+	// A redirect to the next hop, which is IPv6, beside one to a route target.
+	f.Add([]byte("\x08\x00000000\x80\x08000000"), []byte{}, bytes.Repeat([]byte{'0'}, 16))
+	f.Add([]byte("\x08\x00000000\x08\x00000000"), []byte{}, []byte("0000"))
 	f.Fuzz(func(t *testing.T, ext, ext6, hop []byte) {
 		var attrs []byte
 		if len(hop) != 0 && len(hop) < 256 {

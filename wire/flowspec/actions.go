@@ -139,24 +139,81 @@ func isAction6(t uint16) bool { return t == ext6RedirectToIP || t == ext6Redirec
 // them.
 func ActionsOf(attrs []byte) Actions {
 	var a Actions
+	counts := redirectOf(attrs)
 	v, _ := wire.FindAttr(attrs, wire.AttrExtCommunities)
 	for ; len(v) >= 8; v = v[8:] {
-		if t := binary.BigEndian.Uint16(v); isAction(t) && !a.read(t, v[:8], attrs) {
+		if t := binary.BigEndian.Uint16(v); isAction(t) && !a.read(t, v[:8], attrs, &v[0] == counts) {
 			a.Unknown = append(a.Unknown, append([]byte(nil), v[:8]...))
 		}
 	}
 	v, _ = wire.FindAttr(attrs, wire.AttrIPv6ExtCommunities)
 	for ; len(v) >= 20; v = v[20:] {
-		if t := binary.BigEndian.Uint16(v); isAction6(t) && !a.read6(t, v[:20]) {
+		if t := binary.BigEndian.Uint16(v); isAction6(t) && !a.read6(t, v[:20], &v[0] == counts) {
 			a.Unknown = append(a.Unknown, append([]byte(nil), v[:20]...))
 		}
 	}
 	return a
 }
 
-// read reads a community of 8 octets, and is false where it is unknown or not
-// the first of its kind.
-func (a *Actions) read(t uint16, v, attrs []byte) bool {
+// redirectOf finds the redirect that counts among several, by its first octet; nil:
+// there is none. One to an address goes before one to a route target, and an IPv6
+// address of attribute 25 before others, so that the same one counts after Apply
+// has written it in another form, in another attribute.
+func redirectOf(attrs []byte) (at *byte) {
+	least := redirectNone
+	found := func(r redirectRank, v []byte) {
+		if r < least {
+			least, at = r, &v[0]
+		}
+	}
+	v, _ := wire.FindAttr(attrs, wire.AttrExtCommunities)
+	for ; len(v) >= 8; v = v[8:] {
+		switch binary.BigEndian.Uint16(v) {
+		case extRedirectHop:
+			if redirectHop(attrs).IsValid() {
+				found(redirectAddress, v)
+			}
+		case extRedirectToIP4:
+			found(redirectAddress, v)
+		case extRedirectAS2, extRedirectIPv4, extRedirectAS4:
+			found(redirectTarget, v)
+		}
+	}
+	v, _ = wire.FindAttr(attrs, wire.AttrIPv6ExtCommunities)
+	for ; len(v) >= 20; v = v[20:] {
+		switch binary.BigEndian.Uint16(v) {
+		case ext6RedirectToIP:
+			found(redirectAddress6, v)
+		case ext6RedirectRT:
+			found(redirectTarget6, v)
+		}
+	}
+	return at
+}
+
+// redirectRank says which of several redirects counts: the least.
+type redirectRank uint8
+
+const (
+	redirectAddress6 redirectRank = iota
+	redirectAddress
+	redirectTarget
+	redirectTarget6
+	redirectNone
+)
+
+// redirectHop is where a redirect to the next hop goes; not valid: nothing says.
+func redirectHop(attrs []byte) netip.Addr {
+	hop, _ := wire.FindAttr(attrs, wire.AttrNextHop)
+	if to, _ := wire.NextHopAddrs(hop); to.IsValid() && !to.IsUnspecified() {
+		return to
+	}
+	return netip.Addr{}
+}
+
+// read reads a community of 8 octets, and is false where it is unknown, not the
+// first of its kind, or a redirect that does not count.
+func (a *Actions) read(t uint16, v, attrs []byte, counts bool) bool {
 	switch t {
 	case extRateBytes:
 		return readRate(&a.RateBytes, &a.RateBytesAS, v)
@@ -178,36 +235,30 @@ func (a *Actions) read(t uint16, v, attrs []byte) bool {
 	case extRedirectAS2, extRedirectIPv4, extRedirectAS4:
 		rt := append([]byte(nil), v...)
 		rt[0], rt[1] = v[0]&^0x80, 0x02
-		return a.redirect(Redirect{Kind: RedirectRT, RT: rt})
+		return a.redirect(Redirect{Kind: RedirectRT, RT: rt}, counts)
 	case extRedirectToIP4:
-		return a.redirect(Redirect{Kind: RedirectIP, Addr: netip.AddrFrom4([4]byte(v[2:6])), Copy: v[7]&1 != 0})
+		return a.redirect(Redirect{Kind: RedirectIP, Addr: netip.AddrFrom4([4]byte(v[2:6])), Copy: v[7]&1 != 0}, counts)
 	case extRedirectHop:
-		hop, _ := wire.FindAttr(attrs, wire.AttrNextHop)
-		to, _ := wire.NextHopAddrs(hop)
-		if !to.IsValid() || to.IsUnspecified() {
-			return false // nothing says where to
-		}
-		return a.redirect(Redirect{Kind: RedirectIP, Addr: to, Copy: v[7]&1 != 0})
+		return a.redirect(Redirect{Kind: RedirectIP, Addr: redirectHop(attrs), Copy: v[7]&1 != 0}, counts)
 	}
 	return false
 }
 
 // read6 is read for a community of 20 octets.
-func (a *Actions) read6(t uint16, v []byte) bool {
+func (a *Actions) read6(t uint16, v []byte, counts bool) bool {
 	if t == ext6RedirectRT {
 		rt := append([]byte(nil), v...)
 		rt[1] = 0x02
-		return a.redirect(Redirect{Kind: RedirectRT, RT: rt})
+		return a.redirect(Redirect{Kind: RedirectRT, RT: rt}, counts)
 	}
-	return a.redirect(Redirect{Kind: RedirectIP, Addr: netip.AddrFrom16([16]byte(v[2:18])), Copy: v[19]&1 != 0})
+	return a.redirect(Redirect{Kind: RedirectIP, Addr: netip.AddrFrom16([16]byte(v[2:18])), Copy: v[19]&1 != 0}, counts)
 }
 
-func (a *Actions) redirect(r Redirect) bool {
-	if a.Redirect != nil {
-		return false
+func (a *Actions) redirect(r Redirect, counts bool) bool {
+	if counts {
+		a.Redirect = &r
 	}
-	a.Redirect = &r
-	return true
+	return counts
 }
 
 // readRate reads a rate: one under 0 is 0 (RFC 8955 section 7.1), one that is no

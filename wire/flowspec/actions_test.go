@@ -57,7 +57,12 @@ func TestActionsAreRead(t *testing.T) {
 		{"mark, other bits", "", "8009ffffffffffee", "", "mark 46"},
 		{"unknown is kept", "", "800d000102030405 47020001020304ff 8084000000000001", "", "community 0x800d000102030405 community 0x47020001020304ff"},
 		{"the first of a kind counts", "", "80060000 00000000 80060000 49989680 8008fde800000001 010cc00002010000", "",
-			"rate-limit 0 redirect rt:65000:1 community 0x8006000049989680 community 0x010cc00002010000"},
+			"rate-limit 0 redirect ip:192.0.2.1 community 0x8006000049989680 community 0x8008fde800000001"},
+		{"of route targets the first counts", "", "8208000100000005 8008fde800000001", "000d" + addr6 + "0005",
+			"redirect rt:65536L:5 community 0x8008fde800000001 community 0x000d20010db80000000000000000000000010005"},
+		{"an address counts in either form, in either attribute", "192.0.2.7", "8008fde800000001 010cc00002010000 0800000000000000", "000c" + addr6 + "0000",
+			"redirect ip:2001:db8::1 community 0x8008fde800000001 community 0x010cc00002010000 community 0x0800000000000000"},
+		{"a type of the other attribute is none", "", "000cc00002010000 8008fde800000001", "0800" + addr6 + "0000", "redirect rt:65000:1"},
 	} {
 		attrs := ext(t, c.hop, c.ext, c.ext6)
 		a := ActionsOf(attrs)
