@@ -243,26 +243,28 @@ func TestManyEndsLetOthersIn(t *testing.T) {
 	for i := range all {
 		all[i] = route(fmt.Sprintf("10.%d.%d.%d/32", i>>16, i>>8&255, i&255), ttl(time.Minute))
 	}
-	r.announce(all...)
-	r.mu.Lock()
-	r.look()
-	for _, e := range r.Manager.expiry { // all at the same time
-		e.due = r.steady + int64(100*time.Millisecond)
-	}
-	r.armed = 0
-	r.arm()
-	r.mu.Unlock()
-	for between := 0; ; {
-		switch left := r.Stats().Routes[wire.IPv4Unicast]; {
-		case left == 0 && between == 0:
-			t.Error("nobody is let in until all are gone")
+	// Where the machine has no time for this goroutine just then, once more.
+	for range 20 {
+		r.announce(all...)
+		r.mu.Lock()
+		r.look()
+		for _, e := range r.Manager.expiry { // all at the same time
+			e.due = r.steady + int64(100*time.Millisecond)
+		}
+		r.armed = 0
+		r.arm()
+		r.mu.Unlock()
+		left, between := n, 0
+		for left > 0 {
+			if left = r.Stats().Routes[wire.IPv4Unicast]; left > 0 && left < n {
+				between++
+			}
+		}
+		if between > 0 {
 			return
-		case left == 0:
-			return
-		case left < n:
-			between++
 		}
 	}
+	t.Error("nobody is let in until all are gone")
 }
 
 func TestExpiryIsAHeapThatKnowsWhereEachIs(t *testing.T) {
