@@ -314,8 +314,19 @@ func (h *Heap) unpoison(ref, words uint32) {
 	}
 }
 
+// checkLive finds runs that are freed twice: behind the link of their list they are
+// poison from end to end. One word alone proves nothing, it may be of an address.
 func (h *Heap) checkLive(ref, words uint32) {
-	if ref == 0 || h.arena.live[ref>>extentBits] < words || words > 1 && h.arena.Load(ref+words-1) == Poison {
+	if ref == 0 || h.arena.live[ref>>extentBits] < words || words > 1 && poisoned(h.arena.Words(ref, words)[1:]) {
 		panic(fmt.Sprintf("BUG: slab: arena %s: run %#x of %d words is freed twice", h.arena.name, ref, words))
 	}
+}
+
+func poisoned(words []uint32) bool {
+	for _, w := range words {
+		if w != Poison {
+			return false
+		}
+	}
+	return true
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"ribd/internal/invariants"
 )
 
 func TestClassesCoverEverySizeWithLittleWaste(t *testing.T) {
@@ -121,6 +123,33 @@ func TestHeapKeepsRunsApart(t *testing.T) {
 			t.Errorf("after draining: %+v", s)
 		}
 		a.Close()
+	}
+}
+
+// What a run holds may be any octets, those that freed ones are filled with among
+// them: an IPv6 address of dead:beef ends a leaf of the trie.
+func TestARunThatEndsLikeAFreedOneIsFreed(t *testing.T) {
+	a := NewArena("test", 8*ExtentWords)
+	defer a.Close()
+	h := NewHeap(a, NewDomain(), nil)
+	ref, _ := h.Alloc(7)
+	words := a.Words(ref, 7)
+	words[0] = 1
+	for i := 3; i < 7; i++ {
+		words[i] = Poison
+	}
+	h.Free(ref, 7)
+	if live := h.Stats().LiveWords; live != 0 {
+		t.Errorf("%d words are live", live)
+	}
+	if invariants.Enabled {
+		defer func() {
+			if recover() == nil {
+				t.Error("a run is freed twice, and nobody notices")
+			}
+		}()
+		h.live, a.live[ref>>extentBits] = 64, 64 // as if others were there
+		h.Free(ref, 7)
 	}
 }
 
