@@ -214,7 +214,7 @@ func (e *Engine) loadsOver(ids []string, strict bool) {
 		prefixes += t.Prefixes
 		paths += t.Paths
 	}
-	e.log.Info("ready", "prefixes", prefixes, "paths", paths, "peers", st.Peers, "seconds", time.Since(e.started).Round(time.Millisecond).Seconds())
+	e.log.Info("ready", "prefixes", prefixes, "paths", paths, "peers", st.Peers-e.bgp.origin.Stats().Sources, "seconds", time.Since(e.started).Round(time.Millisecond).Seconds())
 }
 
 // Progress is the start's load that runs now, as one line of at most width
