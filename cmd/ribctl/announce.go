@@ -136,7 +136,7 @@ func (c *announceCommand) Run(e *env) error {
 	for i := range list {
 		list[i].Peers, list[i].TTL = c.Peer, withUnit(c.TTL)
 	}
-	return s.list(e, list, announcedRow)
+	return submit(e, s, list, announcedRow)
 }
 
 // withUnit makes seconds of a bare number.
@@ -168,7 +168,7 @@ func (c *withdrawCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return s.list(e, list, withdrawnRow)
+	return submit(e, s, list, withdrawnRow)
 }
 
 // keyName is a path's name in tables.
@@ -315,8 +315,8 @@ func (t *outcome) show(e *env) error {
 	return nil
 }
 
-// list sends paths that the command line made: all or nothing.
-func (s submission) list(e *env, list []apiv1.PathInput, row func(*outcome, []byte) error) error {
+// submit sends what the command line made: all or nothing.
+func submit[T any](e *env, s submission, list []T, row func(*outcome, []byte) error) error {
 	var v any = list
 	if len(list) == 1 {
 		v = list[0]

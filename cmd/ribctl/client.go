@@ -161,7 +161,12 @@ func problemOf(resp *http.Response) error {
 // get asks for one JSON object: printed as it came with --json, else decoded
 // into v and shown by show.
 func get[T any](e *env, path string, query url.Values, show func(*T) error) error {
-	body, err := e.client.do(e.ctx, request{method: http.MethodGet, path: path, query: query})
+	return fetch(e, request{method: http.MethodGet, path: path, query: query}, show)
+}
+
+// fetch is get for any request.
+func fetch[T any](e *env, r request, show func(*T) error) error {
+	body, err := e.client.do(e.ctx, r)
 	if err != nil {
 		return err
 	}
@@ -170,8 +175,8 @@ func get[T any](e *env, path string, query url.Values, show func(*T) error) erro
 		return copyJSON(e, body)
 	}
 	v := new(T)
-	if err := json.NewDecoder(body).Decode(v); err != nil {
-		return fmt.Errorf("the server's answer is not what this ribctl knows: %w", err)
+	if err := decode(body, v); err != nil {
+		return err
 	}
 	return show(v)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -57,15 +56,7 @@ func (c *flowAddCommand) Run(e *env) error {
 			LocalPref: c.LocalPref, MED: c.MED, Peers: c.Peer, TTL: withUnit(c.TTL),
 		}})
 	}
-	var v any = list
-	if len(list) == 1 {
-		v = list[0]
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return s.whole(e, bytes.NewReader(b), len(list) > 1, addedRow)
+	return submit(e, s, list, addedRow)
 }
 
 // ruleArgs are the rules or ids of a command line. Words without blanks that are

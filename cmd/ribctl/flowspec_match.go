@@ -63,19 +63,7 @@ func (c *flowMatchCommand) Run(e *env) error {
 		return err
 	}
 	req.body = bytes.NewReader(b)
-	body, err := e.client.do(e.ctx, req)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	if e.flags.JSON {
-		return copyJSON(e, body)
-	}
-	var v apiv1.FlowVerdict
-	if err := decode(body, &v); err != nil {
-		return err
-	}
-	return showVerdict(e, &v)
+	return fetch(e, req, func(v *apiv1.FlowVerdict) error { return showVerdict(e, v) })
 }
 
 // lines answers packets of standard input.

@@ -57,19 +57,8 @@ func (c *updatesCommand) Run(e *env) error {
 	if c.Peer != "" {
 		q.Set("peer", c.Peer)
 	}
-	answer, err := e.client.do(e.ctx, request{method: http.MethodPost, path: "/api/v1/updates", query: q, body: body, contentType: "application/json"})
-	if err != nil {
-		return err
-	}
-	defer answer.Close()
-	if e.flags.JSON {
-		return copyJSON(e, answer)
-	}
-	var u apiv1.Updates
-	if err := decode(answer, &u); err != nil {
-		return err
-	}
-	return c.show(e, &u)
+	req := request{method: http.MethodPost, path: "/api/v1/updates", query: q, body: body, contentType: "application/json"}
+	return fetch(e, req, func(u *apiv1.Updates) error { return c.show(e, u) })
 }
 
 // listOf makes a list of objects that stand one after the other, so that their

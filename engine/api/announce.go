@@ -285,7 +285,11 @@ func refusedRoute(err error, isList bool) *problem {
 
 // pathAnswer appends what became of a path.
 func (c *call) pathAnswer(dst []byte, in *pathInput, res *origin.Result, peers []PeerAnswer) []byte {
-	dst = appendPathKey(append(dst, '{'), in)
+	return appendOutcome(appendPathKey(append(dst, '{'), in), in, res, peers)
+}
+
+// appendOutcome ends an answer with what became of a path or rule.
+func appendOutcome(dst []byte, in *pathInput, res *origin.Result, peers []PeerAnswer) []byte {
 	dst = append(dst, `,"attrs_id":`...)
 	dst = appendUint(dst, uint32(res.AttrsID))
 	dst = append(dst, `,"expires_at":`...)

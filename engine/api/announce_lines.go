@@ -162,9 +162,8 @@ type lineJob struct {
 	gone  bool       // nobody reads the answers
 }
 
-// announceLines is a body of lines, each of which is answered in its place, one
-// line for one, when it is durable.
-func (c *call) announceLines(k *announceKind) *problem {
+// takesLines begins a request whose body and answer are lines.
+func (c *call) takesLines() *problem {
 	if _, p := c.accept(typeNDJSON); p != nil {
 		return p
 	}
@@ -174,7 +173,13 @@ func (c *call) announceLines(k *announceKind) *problem {
 	if c.ctx.Request.Header.Peek(headerKey) != nil {
 		return bad(headerKey, "goes with one object or a list of them: a line that is sent again changes nothing anyway")
 	}
-	if p := c.stream(); p != nil {
+	return c.stream()
+}
+
+// announceLines is a body of lines, each of which is answered in its place, one
+// line for one, when it is durable.
+func (c *call) announceLines(k *announceKind) *problem {
+	if p := c.takesLines(); p != nil {
 		return p
 	}
 	j := &lineJob{c: c, k: k, open: &lineBatch{}, spare: &lineBatch{}}
@@ -422,13 +427,5 @@ func appendLineError(dst []byte, line int, p *problem) []byte {
 	dst = appendUint(dst, p.status)
 	dst = append(dst, `,"error":`...)
 	dst = appendString(dst, p.detail)
-	if p.param != "" {
-		dst = append(dst, `,"param":`...)
-		dst = appendString(dst, p.param)
-	}
-	if p.guard != "" {
-		dst = append(dst, `,"guard":`...)
-		dst = appendString(dst, p.guard)
-	}
-	return append(dst, '}', '\n')
+	return append(p.appendPlace(dst), '}', '\n')
 }

@@ -50,13 +50,7 @@ func (c *call) ruleAnswer(dst []byte, in *pathInput, res *origin.Result, peers [
 	dst = w.head(dst, &a)
 	dst = append(dst, `,"path_id":`...)
 	dst = appendMaybe(dst, in.pathID, in.hasPathID)
-	dst = append(dst, `,"attrs_id":`...)
-	dst = appendUint(dst, uint32(res.AttrsID))
-	dst = append(dst, `,"expires_at":`...)
-	dst = appendTime(dst, res.Expires)
-	dst = append(dst, `,"peers":`...)
-	dst = appendPeerAnswers(dst, in.peers, peers)
-	return append(dst, '}')
+	return appendOutcome(dst, in, res, peers)
 }
 
 // ruleID reads the id of a rule.

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"ribd/engine/flow"
 	"ribd/shard"
 	"ribd/shard/rib"
@@ -173,17 +171,19 @@ func (f *flowFilter) path(s *shard.RIB, p *rib.Path) bool {
 
 // flowScanner renders the rows of a list of rules from where it stopped.
 type flowScanner struct {
-	c      *call
+	listing
 	f      flowFilter
 	row    flowRow
 	pos    flowPosition
-	open   bool // pos is set: go on there
-	rows   int  // still wanted; < 0: all
-	line   bool // each row ends in a newline, else in a comma
-	full   bool // all rows that were wanted are there, and one more was found
-	done   bool // nothing is left
 	paths  []rib.Path
 	shadow []rules.Value
+}
+
+func (s *flowScanner) cursor(mark uint64) string { return s.pos.encode(mark) }
+
+func (s *flowScanner) place() func() {
+	pos := s.pos
+	return func() { s.pos = pos }
 }
 
 // flowList is GET flowspec.
@@ -195,35 +195,15 @@ func (c *call) flowList() *problem {
 	if p != nil {
 		return p
 	}
-	s := &flowScanner{c: c}
+	s := &flowScanner{listing: listing{c: c}}
 	if s.f, p = c.flowFilter(); p != nil {
 		return p
 	}
-	if s.rows, p = c.limit(); p != nil {
-		return p
-	}
-	mark := c.q.question()
-	if v := c.q.get(pCursor); v != nil {
-		if p = s.pos.decode(v, mark); p != nil {
-			return p
-		}
-		s.open = true
-	}
-	if p = c.stream(); p != nil {
+	if p = s.begin(s.pos.decode); p != nil {
 		return p
 	}
 	s.row.init(c)
-	c.ctx.Response.Header.Set(fasthttp.HeaderVary, "Accept, Accept-Encoding")
-	v := c.s.rib.View()
-	c.ctx.Response.Header.Set(headerVersion, v.Version())
-	v.Close()
-	if media == typeNDJSON {
-		return s.lines(c.encoding())
-	}
-	if s.rows < 0 {
-		s.rows = defaultLimit
-	}
-	return s.page(c.encoding(), mark)
+	return s.answer(s, &listKind{name: "rules", prefixes: flowSliceRules, time: flowSliceTime}, media)
 }
 
 // Limits of a slice of a stream.
@@ -232,78 +212,8 @@ const (
 	flowSliceTime  = 20 * time.Millisecond
 )
 
-// lines answers one rule a line, a slice at a time.
-func (s *flowScanner) lines(encoding string) *problem {
-	c := s.c
-	s.line = true
-	c.streamBody(typeNDJSON, encoding, func(out *sink) error {
-		buf := c.buf[:0]
-		defer func() { c.buf = buf }()
-		lim, ended := slice{octets: 4 << 10, prefixes: flowSliceRules}, 0
-		for !s.done && !s.full {
-			if c.s.stopping.Load() {
-				return cutOff(out, &buf, "the server is shutting down")
-			}
-			v := c.s.rib.View()
-			lim.until = time.Now().Add(flowSliceTime)
-			var err error
-			buf, err = s.next(v, buf, &lim)
-			v.Close()
-			if err == nil {
-				ended = 0
-			} else if ended++; ended > 100 { // else the next view goes on from here
-				return cutOff(out, &buf, err.Error())
-			}
-			if err := out.write(buf); err != nil {
-				return err
-			}
-			buf = buf[:0]
-			lim.octets = writePart // the first rows go out early
-		}
-		return nil
-	})
-	return nil
-}
-
-// page answers a page of JSON, of one view.
-func (s *flowScanner) page(encoding string, mark uint64) *problem {
-	c := s.c
-	v := c.s.rib.View()
-	defer v.Close()
-	c.ctx.Response.Header.Set(headerVersion, v.Version())
-	var pg page
-	buf := append(c.buf[:0], `{"rules":[`...)
-	lim := slice{octets: pagePiece, prefixes: 1 << 30, spill: pg.add}
-	buf, err := s.next(v, buf, &lim)
-	if err != nil {
-		return overload("the view of this page was ended: too many are open, try again")
-	}
-	if n := len(buf); n > 0 {
-		if buf[n-1] == ',' {
-			buf = buf[:n-1]
-		}
-	} else {
-		pg.trim()
-	}
-	buf = append(buf, `],"next":`...)
-	if s.done {
-		buf = append(buf, "null"...)
-	} else {
-		buf = appendString(buf, s.pos.encode(mark))
-	}
-	buf = append(buf, '}', '\n')
-	if pg.size == 0 && (encoding == "" || len(buf) < 512) && len(buf) <= writePart {
-		c.answer(typeJSON, buf)
-		c.buf = buf
-		return nil
-	}
-	c.buf = pg.add(buf)
-	c.streamBody(typeJSON, encoding, pg.write)
-	return nil
-}
-
 // next renders rows until a limit, and leaves pos behind them.
-func (s *flowScanner) next(v *shard.View, dst []byte, lim *slice) ([]byte, error) {
+func (s *flowScanner) next(v *shard.View, dst []byte, lim slice) ([]byte, error) {
 	s.row.r.forget()
 	s.row.r.now = uint32(time.Now().Unix())
 	tables := s.c.s.opts.Flow.Tables()
@@ -323,7 +233,7 @@ func (s *flowScanner) next(v *shard.View, dst []byte, lim *slice) ([]byte, error
 			s.pos = flowPosition{family: t.Family, rd: t.RD}
 		}
 		var stop bool
-		if dst, stop = s.table(v, t, dst, lim); stop || v.Err() != nil {
+		if dst, stop = s.table(v, t, dst, &lim); stop || v.Err() != nil {
 			s.open = true
 			return dst, v.Err()
 		}

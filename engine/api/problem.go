@@ -72,13 +72,8 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	r.SetBody(p.appendJSON(nil))
 }
 
-func (p *problem) appendJSON(dst []byte) []byte {
-	dst = append(dst, `{"type":"about:blank","title":`...)
-	dst = appendString(dst, fasthttp.StatusMessage(p.status))
-	dst = append(dst, `,"status":`...)
-	dst = appendUint(dst, p.status)
-	dst = append(dst, `,"detail":`...)
-	dst = appendString(dst, p.detail)
+// appendPlace appends what a problem is about.
+func (p *problem) appendPlace(dst []byte) []byte {
 	if p.param != "" {
 		dst = append(dst, `,"param":`...)
 		dst = appendString(dst, p.param)
@@ -87,6 +82,17 @@ func (p *problem) appendJSON(dst []byte) []byte {
 		dst = append(dst, `,"guard":`...)
 		dst = appendString(dst, p.guard)
 	}
+	return dst
+}
+
+func (p *problem) appendJSON(dst []byte) []byte {
+	dst = append(dst, `{"type":"about:blank","title":`...)
+	dst = appendString(dst, fasthttp.StatusMessage(p.status))
+	dst = append(dst, `,"status":`...)
+	dst = appendUint(dst, p.status)
+	dst = append(dst, `,"detail":`...)
+	dst = appendString(dst, p.detail)
+	dst = p.appendPlace(dst)
 	if p.index != nil {
 		dst = append(dst, `,"index":`...)
 		dst = appendUint(dst, *p.index)

@@ -1,13 +1,10 @@
 package api
 
 import (
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"ribd/shard"
 	"ribd/shard/rib"
@@ -44,7 +41,7 @@ func (c *call) routeList() *problem {
 	if p != nil {
 		return p
 	}
-	s := &scanner{c: c}
+	s := &scanner{listing: listing{c: c}}
 	if s.q, p = c.question(); p != nil {
 		return p
 	}
@@ -55,131 +52,13 @@ func (c *call) routeList() *problem {
 	if s.r.fields, p = c.fields(); p != nil {
 		return p
 	}
-	if s.rows, p = c.limit(); p != nil {
-		return p
-	}
-	mark := c.q.question()
-	if v := c.q.get(pCursor); v != nil {
-		if p = s.pos.decode(v, mark); p != nil {
-			return p
-		}
-		s.open = true
-	}
-	if p = c.stream(); p != nil {
+	if p = s.begin(s.pos.decode); p != nil {
 		return p
 	}
 	if s.q.walks() {
 		c.filter.memoise()
 	}
-	c.ctx.Response.Header.Set(fasthttp.HeaderVary, "Accept, Accept-Encoding")
-	if media == typeNDJSON {
-		return s.lines(c.encoding())
-	}
-	if s.rows < 0 {
-		s.rows = defaultLimit
-	}
-	return s.page(c.encoding(), mark)
-}
-
-// lines answers one row a line: a slice is rendered from a view, the view is
-// closed, the slice is written, and so on from where it stopped.
-func (s *scanner) lines(encoding string) *problem {
-	c := s.c
-	v := c.s.rib.View()
-	c.ctx.Response.Header.Set(headerVersion, v.Version())
-	v.Close()
-	s.line = true
-	c.streamBody(typeNDJSON, encoding, func(out *sink) error {
-		buf := c.buf[:0]
-		defer func() { c.buf = buf }()
-		lim, ended := slice{octets: 4 << 10, prefixes: slicePrefixes}, 0
-		for !s.done && !s.full {
-			if c.s.stopping.Load() {
-				return cutOff(out, &buf, "the server is shutting down")
-			}
-			v := c.s.rib.View()
-			lim.until = time.Now().Add(sliceTime)
-			var err error
-			buf, err = s.next(v, buf, lim)
-			v.Close()
-			if err == nil {
-				ended = 0
-			} else if ended++; ended > 100 { // else the next view goes on from here
-				return cutOff(out, &buf, err.Error())
-			}
-			if err := out.write(buf); err != nil {
-				return err
-			}
-			buf = buf[:0]
-			if err := c.filter.outErr(); err != nil {
-				return cutOff(out, &buf, err.Error())
-			}
-			lim.octets = writePart // the first rows go out early
-		}
-		return nil
-	})
-	return nil
-}
-
-// page answers a page of JSON: all of it is of one view, and rendered before the
-// first octet is written.
-func (s *scanner) page(encoding string, mark uint64) *problem {
-	c := s.c
-	var pg page
-	start := s.pos
-	startOpen, rows := s.open, s.rows
-	var buf []byte
-	for try := 0; ; try++ {
-		v := c.s.rib.View()
-		c.ctx.Response.Header.Set(headerVersion, v.Version())
-		pg = page{}
-		buf = append(c.buf[:0], `{"routes":[`...)
-		lim := slice{octets: pagePiece, prefixes: math.MaxInt, spill: pg.add}
-		var err error
-		// This ends when a row follows the full page, when nothing does, or when the
-		// look at what follows has taken too long.
-		buf, err = s.next(v, buf, lim)
-		v.Close()
-		if err == nil {
-			break
-		}
-		if try == 2 {
-			return overload("the view of this page was ended twice: too many are open, try again")
-		}
-		s.pos, s.open, s.rows, s.full, s.done = start, startOpen, rows, false, false
-	}
-	if err := c.filter.outErr(); err != nil {
-		return overload(err.Error())
-	}
-	buf = s.tail(buf, &pg, mark)
-	if pg.size == 0 && encoding == "" && len(buf) <= writePart {
-		c.answer(typeJSON, buf)
-		c.buf = buf
-		return nil
-	}
-	if pg.size == 0 && len(buf) < 512 { // compressing would make it longer
-		encoding = ""
-	}
-	c.buf = pg.add(buf)
-	c.streamBody(typeJSON, encoding, pg.write)
-	return nil
-}
-
-// tail ends the list in place of its last comma.
-func (s *scanner) tail(buf []byte, pg *page, mark uint64) []byte {
-	if n := len(buf); n > 0 {
-		if buf[n-1] == ',' {
-			buf = buf[:n-1]
-		}
-	} else {
-		pg.trim()
-	}
-	buf = append(buf, `],"next":`...)
-	if s.done {
-		return append(buf, 'n', 'u', 'l', 'l', '}', '\n')
-	}
-	buf = appendString(buf, s.pos.encode(mark))
-	return append(buf, '}', '\n')
+	return s.answer(s, &listKind{name: "routes", prefixes: slicePrefixes, time: sliceTime}, media)
 }
 
 // routeCount is GET routes/count.

@@ -157,25 +157,19 @@ func (q *question) few(v *shard.View, t *tableRef, f *filter, keep func(*rib.Pat
 
 // scanner renders the rows of an answer from where it stopped.
 type scanner struct {
-	c    *call
-	q    question
-	r    renderer
-	pos  position
-	open bool // pos is set: go on there
-	rows int  // still wanted; < 0: all
-	line bool // each row ends in a newline, else in a comma
-	full bool // all rows that were wanted are there, and one more was found
-	done bool // nothing is left
+	listing
+	q   question
+	r   renderer
+	pos position
 
 	par rounds
 }
 
-// limits of one slice, after which the view is given back.
-type slice struct {
-	octets   int
-	prefixes int
-	until    time.Time
-	spill    func([]byte) []byte // takes what was rendered, past octets, and goes on
+func (s *scanner) cursor(mark uint64) string { return s.pos.encode(mark) }
+
+func (s *scanner) place() func() {
+	pos := s.pos
+	return func() { s.pos = pos }
 }
 
 // next renders rows of one view until a limit, and leaves pos behind them.

@@ -192,16 +192,7 @@ func (c *call) sendPreviewed(list []pathInput, send []int, isList bool, dst []by
 
 // updateLines answers each line with the messages of that one path.
 func (c *call) updateLines(t previewTarget) *problem {
-	if _, p := c.accept(typeNDJSON); p != nil {
-		return p
-	}
-	if p := c.identity(); p != nil {
-		return p
-	}
-	if c.ctx.Request.Header.Peek(headerKey) != nil {
-		return bad(headerKey, "goes with one object or a list of them: a line that is sent again changes nothing anyway")
-	}
-	if p := c.stream(); p != nil {
+	if p := c.takesLines(); p != nil {
 		return p
 	}
 	src, closed := c.lineSource()
