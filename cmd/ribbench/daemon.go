@@ -72,12 +72,7 @@ peers:
   - {prefix: 127.1.0.0/16, as: any, import: accept-all, export: reject-all}
   - {prefix: 127.2.0.0/16, as: any, import: accept-all, export: accept-all}
 `, ownAS, to)
-		file := filepath.Join(dir, "ribd.yaml")
-		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-			return nil, err
-		}
-		sock := filepath.Join(dir, "http.sock")
-		return exec.Command(program, "serve", "--config", file, "--http", "unix:"+sock), nil
+		return ribdCommand(program, dir, conf)
 	},
 	count: func(d *daemon) (int, error) {
 		var s struct{ Paths int }
@@ -127,11 +122,7 @@ template bgp any {
 protocol bgp feeders from any { neighbor range 127.1.0.0/16 external; dynamic name "f"; }
 protocol bgp sinks from any { neighbor range 127.2.0.0/16 external; dynamic name "s"; ipv4 { import all; export all; add paths off; igp table hops; }; }
 `, to.Addr(), to.Port(), dir, ownAS)
-		file := filepath.Join(dir, "bird.conf")
-		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-			return nil, err
-		}
-		return exec.Command(program, "-f", "-c", file, "-s", filepath.Join(dir, "bird.ctl"), "-P", filepath.Join(dir, "bird.pid")), nil
+		return birdCommand(program, dir, conf)
 	},
 	count: func(d *daemon) (int, error) {
 		// What protocols have counted: counting the table itself would keep BIRD
@@ -140,16 +131,38 @@ protocol bgp sinks from any { neighbor range 127.2.0.0/16 external; dynamic name
 		if err != nil {
 			return 0, fmt.Errorf("birdc: %w\n%s", err, out)
 		}
-		n := 0
-		for _, m := range birdCount.FindAllSubmatch(out, -1) {
-			i, err := strconv.Atoi(string(m[1]))
-			if err != nil {
-				return 0, err
-			}
-			n += i
-		}
-		return n, nil
+		return sumOf(birdCount, out)
 	},
+}
+
+// ribdCommand runs ribd on a configuration, with its API on a socket in dir.
+func ribdCommand(program, dir, conf string) (*exec.Cmd, error) {
+	file := filepath.Join(dir, "ribd.yaml")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	return exec.Command(program, "serve", "--config", file, "--http", "unix:"+filepath.Join(dir, "http.sock")), nil
+}
+
+// birdCommand runs BIRD on a configuration, with its control socket in dir.
+func birdCommand(program, dir, conf string) (*exec.Cmd, error) {
+	file := filepath.Join(dir, "bird.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	return exec.Command(program, "-f", "-c", file, "-s", filepath.Join(dir, "bird.ctl"), "-P", filepath.Join(dir, "bird.pid")), nil
+}
+
+// sumOf adds up the numbers that a pattern finds.
+func sumOf(pattern *regexp.Regexp, text []byte) (n int, err error) {
+	for _, m := range pattern.FindAllSubmatch(text, -1) {
+		i, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			return 0, err
+		}
+		n += i
+	}
+	return n, nil
 }
 
 // launch starts a daemon on a free port of loopback and waits until it listens.

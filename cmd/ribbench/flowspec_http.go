@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -29,7 +30,7 @@ func (e *env) matchHTTP() error {
 		return err
 	}
 	file := filepath.Join(e.dir, "rules.yaml")
-	if err := writeRulesConfig(file, to, "info"); err != nil {
+	if err := os.WriteFile(file, []byte(rulesConfig(to, "info")), 0o600); err != nil {
 		return err
 	}
 	c, err := benchkit.Start(ribd, "serve", "--config", file, "--http", "127.0.0.1:0")

@@ -105,11 +105,7 @@ var ribdRules = &rival{
 	name: "ribd",
 	find: (*env).ribd,
 	start: func(_ *env, program string, to netip.AddrPort, dir string) (*exec.Cmd, error) {
-		file := filepath.Join(dir, "ribd.yaml")
-		if err := writeRulesConfig(file, to, "warn"); err != nil {
-			return nil, err
-		}
-		return exec.Command(program, "serve", "--config", file, "--http", "unix:"+filepath.Join(dir, "http.sock")), nil
+		return ribdCommand(program, dir, rulesConfig(to, "warn"))
 	},
 	count: func(d *daemon) (int, error) {
 		text, err := d.metrics()
@@ -120,9 +116,9 @@ var ribdRules = &rival{
 	},
 }
 
-// writeRulesConfig writes a configuration of ribd for the sessions of rules.
-func writeRulesConfig(file string, to netip.AddrPort, log string) error {
-	return os.WriteFile(file, fmt.Appendf(nil, `as: %d
+// rulesConfig is a configuration of ribd for the sessions of rules.
+func rulesConfig(to netip.AddrPort, log string) string {
+	return fmt.Sprintf(`as: %d
 router_id: 192.0.2.254
 bgp: {listen: ["%s"]}
 http: {listen: ["127.0.0.1:0"]}
@@ -130,21 +126,10 @@ log: {level: %s}
 peer_defaults: {families: [ipv4-unicast, ipv4-flowspec], hold_time: 240s, flowspec_validation: strict}
 peers:
   - {prefix: 127.1.0.0/16, as: any, import: accept-all, export: reject-all}
-`, ownAS, to, log), 0o600)
+`, ownAS, to, log)
 }
 
 var activeRules = regexp.MustCompile(`(?m)^ribd_flowspec_rules\{[^}]*state="active"[^}]*\} (\d+)`)
-
-func sumOf(pattern *regexp.Regexp, text []byte) (n int, err error) {
-	for _, m := range pattern.FindAllSubmatch(text, -1) {
-		i, err := strconv.Atoi(string(m[1]))
-		if err != nil {
-			return 0, err
-		}
-		n += i
-	}
-	return n, nil
-}
 
 // birdRules is BIRD 2 with a channel for rules, which it validates, too.
 var birdRules = &rival{
@@ -169,11 +154,7 @@ protocol bgp feeder {
   flow4 { table rules; import all; export none; base table master4; };
 }
 `, to.Addr(), to.Port(), dir, ownAS, feederAddr(0), feederAS)
-		file := filepath.Join(dir, "bird.conf")
-		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-			return nil, err
-		}
-		return exec.Command(program, "-f", "-c", file, "-s", filepath.Join(dir, "bird.ctl"), "-P", filepath.Join(dir, "bird.pid")), nil
+		return birdCommand(program, dir, conf)
 	},
 	count: func(d *daemon) (int, error) {
 		out, err := exec.Command("birdc", "-s", filepath.Join(d.dir, "bird.ctl"), "show", "protocols", "all", "feeder").CombinedOutput()
@@ -193,13 +174,7 @@ var birdRuleCount = regexp.MustCompile(`(?s)Channel flow4.*?Routes:\s+(\d+) impo
 // gobgpRules is GoBGP 4, which does not validate rules.
 var gobgpRules = &rival{
 	name: "GoBGP 4",
-	find: func(*env) (string, error) {
-		p, err := exec.LookPath(filepath.Join(peersDir(), "gobgpd4"))
-		if err != nil {
-			return "", nil // not on this machine
-		}
-		return filepath.Abs(p)
-	},
+	find: inPeers("gobgpd4"),
 	start: func(_ *env, program string, to netip.AddrPort, dir string) (*exec.Cmd, error) {
 		conf := fmt.Sprintf(`[global.config]
 as = %[3]d
@@ -241,14 +216,6 @@ afi-safi-name = "ipv4-flowspec"
 }
 
 var gobgpCount = regexp.MustCompile(`Path: (\d+)`)
-
-// peersDir is where .ci/peers puts what it installs.
-func peersDir() string {
-	if dir := os.Getenv("PEERS"); dir != "" {
-		return dir
-	}
-	return ".peers"
-}
 
 // metrics gets ribd's metrics from its socket.
 func (d *daemon) metrics() ([]byte, error) {
