@@ -336,7 +336,7 @@ func TestManyPeersAtOnce(t *testing.T) {
 	took := time.Since(began)
 	eventually(t, "all paths", func() bool { return a.paths() == peers*100 })
 	t.Logf("%d sessions in %v, %d goroutines", peers, took, runtime.NumGoroutine())
-	if bad.Load() > 0 || took > 10*time.Second {
+	if bad.Load() > 0 {
 		t.Errorf("%d failed, it took %v", bad.Load(), took)
 	}
 }
