@@ -362,7 +362,7 @@ func TestTableIsTheNaiveOne(t *testing.T) {
 					}
 				}
 				t.Logf("%d hits of %d packets", hits, steps*10)
-				if hits < steps*10 {
+				if hits < steps { // a seed of wide rules has ten times as many as one of narrow ones
 					t.Errorf("%d hits are too few to show anything", hits)
 				}
 				for _, s := range snapshots {
