@@ -90,6 +90,7 @@ func TestALocalASIsSeenByItsPeerAlone(t *testing.T) {
 	players[2].expect("all routes", of1, of3, of4, of5)
 	players[4].expect("the others'", of1, of3, of5)
 	players[1].expect("the others'", of3, of4, of5)
+	players[5].expect("the others'", of1, of3, of4)
 	for _, tt := range []struct {
 		to          int
 		route, want string
