@@ -171,9 +171,7 @@ func TestConfederationSegmentsAreReadAndShown(t *testing.T) {
 	if r.ASPath != "(65010 65011) [65012,65013] 3356" || *r.OriginASN != 3356 {
 		t.Errorf("shown as %+v", r)
 	}
-	if got := c.reasons()["192.0.2.16/28"]; got != "as-set" {
-		t.Errorf("with an AS_CONFED_SET: %q", got)
-	}
+	eventually(t, "an AS_CONFED_SET is refused", func() bool { return c.reasons()["192.0.2.16/28"] == "as-set" })
 	eventually(t, "an external peer's is malformed", func() bool { return c.peer("127.20.13.1").Errors.TreatAsWithdraw == 1 })
 }
 

@@ -325,10 +325,8 @@ func TestLongRulesGoBothWaysAndVeryLongOnesInExtendedMessages(t *testing.T) {
 	if two.longest <= 4096 || three.longest > 4096 {
 		t.Errorf("longest messages %d, %d", two.longest, three.longest)
 	}
+	eventually(t, "all are shown", func() bool { return len(c.rules("?peer=127.21.35.1")) == len(all) })
 	rows := c.rules("?peer=127.21.35.1")
-	if len(rows) != len(all) {
-		t.Fatalf("%d rules are shown", len(rows))
-	}
 	// Originated from their texts, they are the same octets; who can't be sent
 	// one is told.
 	one.close()
@@ -367,6 +365,7 @@ func TestRulesHavePathsOfTheirOwn(t *testing.T) {
 	if got := plain.text(fmt.Sprintf("ipv4-flowspec %x", raw), wire.AttrASPath); got != "64512 65001" {
 		t.Errorf("the best: %s", got)
 	}
+	eventually(t, "three rules", func() bool { return len(c.rules("?peer=127.21.36.1")) == 3 })
 	rows := c.rules("?peer=127.21.36.1")
 	got, ids := map[string]bool{}, map[string]bool{}
 	for _, r := range rows {

@@ -59,8 +59,9 @@ func TestARefreshIsAnsweredWithAllRoutes(t *testing.T) {
 	if n := enhanced.notifications(); len(n) != 1 || n[0].Code != wire.CodeRouteRefresh || n[0].Subcode != 1 {
 		t.Errorf("got %v", n)
 	}
-	if p := c.peer("127.20.50.2"); p.Messages.Received.RouteRefresh != 2 || plain.over() {
-		t.Errorf("messages %+v", p.Messages.Received)
+	eventually(t, "both requests are counted", func() bool { return c.peer("127.20.50.2").Messages.Received.RouteRefresh == 2 })
+	if plain.over() {
+		t.Error("a request for a family that is not spoken ended the session")
 	}
 }
 
@@ -153,14 +154,14 @@ func TestAnAdvertisementIntervalGathersChanges(t *testing.T) {
 // A peer that reconnects is sent everything again.
 func TestAPeerThatComesBackIsSentEverythingAgain(t *testing.T) {
 	t.Parallel()
-	c, to := hub(t, "", "address: 127.20.54.1, as: 65001", "address: 127.20.54.2, as: 65002")
+	c, to := hub(t, "", "address: 127.20.54.1, as: 65001", "address: 127.20.54.2, as: 65002", "address: 127.20.54.3, as: 65003")
 	one := play(t, to, playerOptions{from: ip("127.20.54.1"), as: 65001})
 	var prefixes []string
 	for i := range 200 {
 		prefixes = append(prefixes, fmt.Sprintf("10.0.%d.0/24", i))
 	}
 	one.announce(0, []uint32{65001}, nil, prefixes...)
-	eventually(t, "the routes", func() bool { return c.peer("127.20.54.1").Families[0].Accepted == 200 })
+	play(t, to, playerOptions{from: ip("127.20.54.3"), as: 65003}).expect("the routes, with one who stays", prefixes...)
 	for i := range 3 {
 		var two *player
 		eventually(t, "a session", func() (ok bool) {
