@@ -204,6 +204,7 @@ func TestNextHopForms(t *testing.T) {
 		{"VPNv6", IPv6VPN, join(rd, hop6), join([]byte{24 + 64 + 8}, label, rd, []byte{0x20}), hop6},
 		{"VPNv6, link-local", IPv6VPN, join(rd, hop6, rd, hopLocal), join([]byte{24 + 64 + 8}, label, rd, []byte{0x20}), join(hop6, hopLocal)},
 		{"flowspec", IPv4FlowSpec, nil, []byte{3, 1, 8, 10}, nil},
+		{"flowspec, where it is to be ignored (RFC 8955 4)", IPv4FlowSpec, []byte{1, 2, 3, 4, 5}, []byte{3, 1, 8, 10}, []byte{1, 2, 3, 4, 5}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := join([]byte{byte(c.f >> 16), byte(c.f >> 8), byte(c.f), byte(len(c.hop))}, c.hop, []byte{0}, c.nlri)

@@ -118,9 +118,10 @@ func TestEveryFamilyIsSentOn(t *testing.T) {
 	}
 }
 
-// TestRulesKeepTheirNextHops sends rules of all four families on, with next hops
-// that are targets of redirects and without, also of VPNs (RFC 8955 8).
-func TestRulesKeepTheirNextHops(t *testing.T) {
+// TestRulesHaveNoNextHopButForARedirect sends rules of all four families on, also of
+// VPNs (RFC 8955 8): a next hop goes with them where it is the target of a redirect,
+// and no other (section 4).
+func TestRulesHaveNoNextHopButForARedirect(t *testing.T) {
 	rules := map[wire.Family][]byte{
 		wire.IPv4FlowSpec: {5, 1, 24, 192, 0, 2}, wire.IPv6FlowSpec: {7, 1, 32, 0, 0x20, 0x01, 0x0d, 0xb8},
 		wire.IPv4FlowSpecVPN: {13, 0, 0, 253, 233, 0, 0, 0, 1, 1, 24, 192, 0, 2},
@@ -135,18 +136,20 @@ func TestRulesKeepTheirNextHops(t *testing.T) {
 			target.Families = append(target.Families, f)
 		}
 		w.join(to, target)
-		for f, nlri := range rules {
-			a := with(spec(65001), func(a *attrSpec) { a.Hop, a.Other = hop, redirectHop })
-			table, _ := w.rib.Table(f, 0)
-			id, _ := w.rib.Attrs().Intern(a.canonical())
-			k, n, _ := w.rib.RawKey(nlri)
-			w.fan.Announce(table, k, n, &rib.Path{Peer: from.num, Attrs: id, Received: 1})
-		}
-		w.settle()
-		for f, nlri := range rules {
-			got, ok := to.sink.held[route{f, 0, string(nlri), 0}]
-			if a := parse([]byte(got)); !ok || a.Hop != hop || a.Other != redirectHop {
-				t.Errorf("%v, next hop %q: sent %t, as %+v", f, hop, ok, a)
+		for other, want := range map[string]string{redirectHop: hop, redirectTo: "", "": ""} {
+			for f, nlri := range rules {
+				a := with(spec(65001), func(a *attrSpec) { a.Hop, a.Other = hop, other })
+				table, _ := w.rib.Table(f, 0)
+				id, _ := w.rib.Attrs().Intern(a.canonical())
+				k, n, _ := w.rib.RawKey(nlri)
+				w.fan.Announce(table, k, n, &rib.Path{Peer: from.num, Attrs: id, Received: 1})
+			}
+			w.settle()
+			for f, nlri := range rules {
+				got, ok := to.sink.held[route{f, 0, string(nlri), 0}]
+				if a := parse([]byte(got)); !ok || a.Hop != want || a.Other != other {
+					t.Errorf("%v, next hop %q, %x: sent %t, as %+v", f, hop, other, ok, a)
+				}
 			}
 		}
 	}

@@ -127,6 +127,9 @@ func (w *world) exported(p *testPeer, f wire.Family, k trie.Key, n uint8, q rib.
 	if local && rule && a.Other == redirectTo && t.Redirect == flowspec.RedirectNextHop {
 		a.Hop, a.Other = "192.0.2.99", redirectHop
 	}
+	if rule && a.Other != redirectHop {
+		a.Hop = ""
+	}
 	ours := t.NextHop4.String()
 	if !f.Is4() {
 		ours = t.NextHop6.String()

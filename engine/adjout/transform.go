@@ -155,8 +155,13 @@ func (r *rules) transform(f wire.Family, src from, judged rib.AttrID, did chosen
 	if !r.nextHop(f, src, did) {
 		return 0, whyNextHop
 	}
-	if src.local && flowspec.Is(f) {
-		r.redirect(b)
+	if flowspec.Is(f) {
+		if src.local {
+			r.redirect(b)
+		}
+		if v, _ := e.Get(wire.AttrExtCommunities); !flowspec.RedirectsToHop(v) {
+			e.Remove(wire.AttrNextHop) // RFC 8955 4
+		}
 	}
 	if r.t.HasRole && !r.t.Internal && unicast(f) && !e.Has(wire.AttrOTC) {
 		switch r.t.Role {
@@ -192,11 +197,8 @@ func (r *rules) redirect(judged []byte) {
 		return
 	}
 	form := flowspec.RedirectCommunity
-	v, _ := wire.FindAttr(judged, wire.AttrExtCommunities)
-	for ; len(v) >= 8; v = v[8:] {
-		if v[0] == 0x08 && v[1] == 0x00 {
-			form = flowspec.RedirectNextHop
-		}
+	if v, _ := wire.FindAttr(judged, wire.AttrExtCommunities); flowspec.RedirectsToHop(v) {
+		form = flowspec.RedirectNextHop
 	}
 	if form != r.t.Redirect {
 		_ = a.Apply(&r.edit, r.t.Redirect) // what was read out of communities can be written

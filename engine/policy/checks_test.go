@@ -79,6 +79,8 @@ func TestChecksOnTheWayIn(t *testing.T) {
 		{"link-local alone is fine", external, allChecks, wire.IPv6Unicast, set{path: []uint32{65001}, nextHop: "fe80::1"}, 0},
 		{"IPv4 by way of IPv6 is fine", external, allChecks, 0, set{path: []uint32{65001}, nextHop: "2001:db8::9"}, 0},
 		{"no next hop", external, allChecks, 0, set{path: []uint32{65001}, nextHop: "-"}, rib.FilterNextHop},
+		{"that of a Flow Spec rule is ignored (RFC 8955 4)", external, allChecks, wire.IPv4FlowSpec, set{path: []uint32{65001}, nextHop: "192.0.2.2"}, 0},
+		{"that of a Flow Spec rule of a VPN too", external, allChecks, wire.IPv6FlowSpecVPN, set{path: []uint32{65001}, nextHop: "::"}, 0},
 		{"Flow Spec needs none", external, allChecks, wire.IPv4FlowSpec, set{path: []uint32{65001}, nextHop: "-"}, 0},
 	} {
 		if c.family == 0 {

@@ -20,7 +20,7 @@ func (a *Actions) Apply(e *wire.AttrEditor, form RedirectForm) error {
 		return err
 	}
 	old, _ := e.Get(wire.AttrExtCommunities)
-	b, wasHop := make([]byte, 0, len(old)+48), hasHop(old)
+	b, wasHop := make([]byte, 0, len(old)+48), RedirectsToHop(old)
 	for ; len(old) >= 8; old = old[8:] {
 		if !isAction(binary.BigEndian.Uint16(old)) {
 			b = append(b, old[:8]...)
@@ -39,14 +39,15 @@ func (a *Actions) Apply(e *wire.AttrEditor, form RedirectForm) error {
 	switch r := a.Redirect; {
 	case r != nil && r.Kind == RedirectIP && form == RedirectNextHop:
 		e.SetNextHop(r.Addr, netip.Addr{})
-	case wasHop && !hasHop(b):
+	case wasHop && !RedirectsToHop(b):
 		e.Remove(wire.AttrNextHop)
 	}
 	return nil
 }
 
-// hasHop is true where one of the communities makes the next hop a target.
-func hasHop(v []byte) bool {
+// RedirectsToHop is true where one of the extended communities makes the next hop
+// a target. Without one rules are sent without a next hop (RFC 8955 section 4).
+func RedirectsToHop(v []byte) bool {
 	for ; len(v) >= 8; v = v[8:] {
 		if binary.BigEndian.Uint16(v) == extRedirectHop {
 			return true

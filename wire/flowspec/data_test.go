@@ -303,7 +303,7 @@ func checkActions(t *testing.T, l line, attrs []byte, then string, exa []string)
 func checkApply(t *testing.T, name string, attrs []byte, a *Actions) {
 	t.Helper()
 	form := RedirectCommunity
-	if v, _ := wire.FindAttr(attrs, wire.AttrExtCommunities); hasHop(v) {
+	if v, _ := wire.FindAttr(attrs, wire.AttrExtCommunities); RedirectsToHop(v) {
 		form = RedirectNextHop
 	}
 	var e wire.AttrEditor
