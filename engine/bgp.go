@@ -90,6 +90,7 @@ func (s *bgp) use(set *policy.Set) {
 	set.Report(func(f policy.Failure) {
 		s.log.Warn("policy condition failed: the route is rejected", "policy", f.Policy, "term", f.Term, "line", f.Line, "times", f.Count, "why", f.Last)
 	})
+	set.NLRI = s.rib.RawNLRI
 	s.set = set
 }
 

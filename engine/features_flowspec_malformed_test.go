@@ -174,6 +174,25 @@ func TestPoliciesJudgeRulesOnlyInTermsThatNameTheFamily(t *testing.T) {
 	sink.expect("after a reload", "10.2.0.0/16", "10.3.0.0/16", "ipv4-flowspec 060120cb007102", "ipv4-flowspec 060120cb007103")
 }
 
+// RFC 8955 section 3: filters by prefix hold for rules, of their destination; on the
+// way in and on the way out.
+func TestPoliciesFilterRulesByTheirDestination(t *testing.T) {
+	t.Parallel()
+	c, to := hub(t, `policies:
+  customer: [{if: 'family == "ipv4-flowspec" && prefix in "203.0.113.0/24"', then: accept}]
+  hosts: [{if: 'family == "ipv4-flowspec" && prefix.length == 32', then: accept}]
+`, "address: 127.21.65.1, as: 65001, import: customer"+flowPeers, "address: 127.21.65.2, as: 65002, export: hosts"+flowPeers)
+	one := play(t, to, playerOptions{from: ip("127.21.65.1"), as: 65001, families: flowFamilies})
+	two := play(t, to, playerOptions{from: ip("127.21.65.2"), as: 65002, families: flowFamilies})
+	for _, rule := range []string{"06 0120cb007107", "06 0120cb007207", "05 0118cb0071", "03 038111"} {
+		one.flow(wire.IPv4FlowSpec, rule, []uint32{65001}, nil, discard)
+	}
+	two.expect("the host of the customer", "ipv4-flowspec 060120cb007107")
+	if rows := c.rules("?filtered=false"); len(rows) != 2 {
+		t.Errorf("accepted: %+v", rows)
+	}
+}
+
 // Redirect to an address is read in both forms of the drafts, and what is
 // originated here is written as the peer's configuration says.
 func TestRedirectToAnAddressIsSentInTheConfiguredForm(t *testing.T) {

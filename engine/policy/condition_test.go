@@ -8,7 +8,9 @@ import (
 
 	"ribd/engine/config"
 	"ribd/shard/rib"
+	"ribd/trie"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // usual is the route that tables of conditions judge.
@@ -280,3 +282,38 @@ func TestConditions(t *testing.T) {
 }
 
 func (v tri) String() string { return [...]string{"no", "yes", "failed", "unknown"}[v] }
+
+// TestTheDestinationOfARuleIsItsPrefix: RFC 8955 section 3 wants filters by prefix
+// to hold for rules.
+func TestTheDestinationOfARuleIsItsPrefix(t *testing.T) {
+	a := newAttrs(t)
+	for _, c := range []struct {
+		rule, cond string
+		want       rib.FilterReason
+	}{
+		{"destination 203.0.113.7/32 protocol =udp", `prefix in "203.0.113.0/24"`, 0},
+		{"destination 203.0.114.7/32 protocol =udp", `prefix in "203.0.113.0/24"`, rib.FilterPolicy},
+		{"destination 203.0.113.0/25", `prefix in prefix_set("customers") && prefix.length == 25`, 0},
+		{"destination 203.0.112.0/25", `prefix in prefix_set("customers")`, rib.FilterPolicy},
+		{"rd 65001:1 destination 203.0.113.0/24", `prefix == "203.0.113.0/24"`, 0},
+		{"destination 2001:db8::/48 source ::/0", `prefix.address == "2001:db8::" && prefix.family == "ipv6"`, 0},
+		{"destination 2001:db8::/32", `prefix in "203.0.113.0/24"`, rib.FilterPolicy},
+		{"destination 0.0.0.0/0", `prefix.contains("203.0.113.7")`, 0},
+		// Without a prefix the condition fails, and that rejects.
+		{"protocol =udp", `prefix.length < 33`, rib.FilterPolicy},
+		{"source 203.0.113.0/24", `prefix in "203.0.113.0/24"`, rib.FilterPolicy},
+		{"destination ::1:0:0:0:0/64 offset 32", `prefix.length == 64`, rib.FilterPolicy},
+	} {
+		s := compile(t, a, "prefix_sets: {customers: [\"203.0.113.0/24{24,32}\"]}\npolicies: {p: [{if: 'family.contains(\"flowspec\") && "+c.cond+"', then: accept}]}\n")
+		rule, _, err := flowspec.ParseText(c.rule)
+		check(t, err)
+		nlri, err := rule.AppendNLRI(nil)
+		check(t, err)
+		s.NLRI = func(k trie.Key) ([]byte, bool) { return nlri, k == trie.Key{} }
+		id := set{path: []uint32{65001}}.id(t, a)
+		got, _ := judge(t, s.Import("p", external, Checks{}), routeOf{family: rule.Family, attrs: id})
+		if got.Filtered != c.want {
+			t.Errorf("%s, %s: %v, want %v", c.rule, c.cond, got.Filtered, c.want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"ribd/shard/rib"
 	"ribd/trie"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // core judges routes by one policy for peers that are the same to it: filters
@@ -14,6 +15,7 @@ import (
 type core struct {
 	*policy
 	attrs *rib.Attrs
+	nlri  func(trie.Key) ([]byte, bool) // Set.NLRI
 	peer  *PeerFacts
 	// from returns whose a route is; nil where all are peer's (import).
 	from    func(rib.PeerNum) *PeerFacts
@@ -264,6 +266,11 @@ func (c *core) route(near *memo, f wire.Family, k trie.Key, n uint8, p *rib.Path
 	r := getRoute(c.attrs, c.peer, from, f)
 	defer r.release()
 	r.setRoute(k, n, p)
+	if c.nlri != nil && flowspec.Is(f) {
+		if nlri, ok := c.nlri(k); ok {
+			r.setDestination(nlri)
+		}
+	}
 	o := c.run(r, &x, 0, p.Attrs)
 	for o.kind() == stuck {
 		t := c.terms[o.term()]

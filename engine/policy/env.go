@@ -228,7 +228,7 @@ func function(name string, op func(a, b ref.Val) ref.Val, signatures ...[]*cel.T
 	return cel.Function(name, opts...)
 }
 
-var errNoPrefix = types.NewErr("the family has no prefixes")
+var errNoPrefix = types.NewErr("the route has no prefix")
 
 // prefixAnd gives op the prefix that is judged and the one in the text b.
 func prefixAnd(a, b ref.Val, op func(p, q prefixVal) bool) ref.Val {

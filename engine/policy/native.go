@@ -88,7 +88,7 @@ func isVar(e ast.Expr, k varKind) bool {
 	return v != nil && v.kind == k
 }
 
-// guarded is f for a variable of prefixes: in other families it fails.
+// guarded is f for a variable of prefixes: for a route without one it fails.
 func guarded(needed bool, f func(*route) tri) func(*route) tri {
 	if !needed {
 		return f

@@ -12,6 +12,7 @@ import (
 
 	"ribd/engine/config"
 	"ribd/shard/rib"
+	"ribd/trie"
 )
 
 // The policies that are there without being defined.
@@ -22,6 +23,11 @@ const (
 
 // Set is the policies of one configuration. Any goroutine may use it.
 type Set struct {
+	// NLRI returns the canonical octets of the key of a Flow Spec rule, whose
+	// destination is its prefix; nil: rules have none. It is set before the first
+	// filter is made.
+	NLRI func(trie.Key) (nlri []byte, ok bool)
+
 	file     string
 	attrs    *rib.Attrs
 	policies map[string]*policy
@@ -160,7 +166,7 @@ func (s *Set) newCore(p *policy, peer *PeerFacts, from func(rib.PeerNum) *PeerFa
 	if s.attrs == nil {
 		panic("BUG: policy: this set was compiled only to be checked")
 	}
-	c := &core{policy: p, attrs: s.attrs, peer: peer, from: from}
+	c := &core{policy: p, attrs: s.attrs, nlri: s.NLRI, peer: peer, from: from}
 	if p.costly {
 		c.far = newFar(&s.room)
 		runtime.AddCleanup(c, s.room.giveBack, c.far.held)

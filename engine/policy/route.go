@@ -10,6 +10,7 @@ import (
 	"ribd/shard/rib"
 	"ribd/trie"
 	"ribd/wire"
+	"ribd/wire/flowspec"
 )
 
 // route is what is judged: first an attribute set of a family and source, then
@@ -76,6 +77,16 @@ func (r *route) setRoute(k trie.Key, n uint8, p *rib.Path) {
 	r.hasRoute = true
 	r.prefix = prefixVal{k, n, r.family.Is4(), r.family.Form() != wire.FormRaw}
 	r.pathID, r.hasPathID = p.PathID, p.HasPathID
+}
+
+// setDestination says the prefix of a Flow Spec rule (RFC 8955 section 3): its
+// destination. One without, or with one that leaves out the first bits of addresses,
+// has none.
+func (r *route) setDestination(nlri []byte) {
+	if p, offset, ok := flowspec.Destination(r.family, nlri); ok && offset == 0 {
+		k, n := trie.PrefixKey(p)
+		r.prefix = prefixVal{k, n, p.Addr().Is4(), true}
+	}
 }
 
 // load reads the attributes that conditions look at.

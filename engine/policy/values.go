@@ -23,7 +23,7 @@ var (
 
 var errNoConversion = errors.New("no conversion")
 
-// prefixVal is the variable prefix. Without ok the family has no prefixes.
+// prefixVal is the variable prefix. Without ok the route has none.
 type prefixVal struct {
 	key trie.Key
 	n   uint8
