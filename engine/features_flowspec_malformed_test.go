@@ -70,7 +70,7 @@ func TestAMalformedRuleIsWithdrawnCountedAndShownWithItsOctets(t *testing.T) {
 	}
 	// NaN and infinity are no rates (RFC 8955 7.1): the rule is not one that
 	// discards, or none.
-	for i, bad := range []uint64{0x8006_0000_7fc0_0000, 0x8006_0000_7f80_0000, 0x800c_0000_ff80_0000} {
+	for i, bad := range []uint64{0x8006_0000_7fc0_0000, 0x8006_0000_7f80_0000, 0x800c_0000_7f80_0000} {
 		one.flow(wire.IPv4FlowSpec, fmt.Sprintf("09 0120cb0071%02x 038111", 100+i), []uint32{65001}, nil, bad)
 		one.tell(wire.IPv4FlowSpec, attrs, nlri{raw: good})
 		eventually(t, "the rule behind it", func() bool { return len(c.rules("?destination=203.0.113.7/32")) == 1 })

@@ -506,11 +506,13 @@ func (r *pathReader) together() *problem {
 	return nil
 }
 
-// actions checks those of a rule among the extended communities.
+// actions checks those of a rule among the extended communities, and clears in
+// them what is to be 0.
 func (r *pathReader) actions() *problem {
 	if err := flowspec.CheckActions(r.in.attrs); err != nil {
 		return bad("ext_communities", "%s (%s)", err.Reason, err.RFC)
 	}
+	flowspec.CleanActions(r.in.attrs)
 	return nil
 }
 

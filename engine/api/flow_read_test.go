@@ -37,6 +37,7 @@ func TestRulesAreReadByMatchTextAndOctets(t *testing.T) {
 		{"no prefix", `{"match":{"protocol":"=icmp","icmp_type":"=echo-request"},"actions":{"rate_limit_packets":100.5,"rate_limit_packets_asn":65001}}`, "", "", wire.IPv4FlowSpec},
 		{"an unknown action", `{"text":"destination 192.0.2.0/24","actions":{"unknown":["0x80ff010203040506"]}}`, "destination 192.0.2.0/24 then community 0x80ff010203040506", "", wire.IPv4FlowSpec},
 		{"actions among the extended communities stay", `{"text":"destination 192.0.2.0/24","ext_communities":["0x8006000000000000","rt:65001:1"]}`, "destination 192.0.2.0/24 then rate-limit 0", "", wire.IPv4FlowSpec},
+		{"what is to be 0 in them is", `{"text":"destination 192.0.2.0/24","ext_communities":["0x80060000c9989680","0x8009ffffffffffee"]}`, "destination 192.0.2.0/24 then rate-limit 0 mark 46", "", wire.IPv4FlowSpec},
 		{"actions take their place", `{"text":"destination 192.0.2.0/24 then mark 1","ext_communities":["0x8006000000000000","rt:65001:1"]}`, "destination 192.0.2.0/24 then mark 1", "", wire.IPv4FlowSpec},
 	} {
 		in, p := readRule(t, c.json)

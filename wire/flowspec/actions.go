@@ -265,7 +265,7 @@ func (a *Actions) redirect(r Redirect, counts bool) bool {
 // number is none.
 func readRate(to **float32, as *uint16, v []byte) bool {
 	r := math.Float32frombits(binary.BigEndian.Uint32(v[4:]))
-	if *to != nil || !finite(r) {
+	if *to != nil || !isRate(r) {
 		return false
 	}
 	if r <= 0 { // and the negative zero
@@ -278,10 +278,12 @@ func readRate(to **float32, as *uint16, v []byte) bool {
 // goodRate is false for a community of a rate that is not a number or infinite.
 func goodRate(v []byte) bool {
 	t := binary.BigEndian.Uint16(v)
-	return t != extRateBytes && t != extRatePackets || finite(math.Float32frombits(binary.BigEndian.Uint32(v[4:])))
+	return t != extRateBytes && t != extRatePackets || isRate(math.Float32frombits(binary.BigEndian.Uint32(v[4:])))
 }
 
-func finite(r float32) bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
+// isRate is false for what is not a number and for infinity. Minus infinity is under
+// 0 as others are.
+func isRate(r float32) bool { return r <= math.MaxFloat32 }
 
 // GoesOn returns the T bit of canonical attributes, that of Actions.GoOn, and
 // allocates nothing.
@@ -312,6 +314,33 @@ func CheckActions(attrs []byte) *wire.Error {
 			Code: wire.CodeUpdate, Subcode: wire.SubOptionalAttribute}
 	}
 	return nil
+}
+
+// CleanActions writes the actions among canonical attributes in place as they are
+// to be encoded: a rate under 0 is 0 (RFC 8955 sections 7.1 and 7.2), and bits that
+// nothing is said by are 0 (7.3, 7.5). It is for what is made here; to receivers it
+// means the same.
+func CleanActions(attrs []byte) {
+	v, _ := wire.FindAttr(attrs, wire.AttrExtCommunities)
+	clean(v)
+}
+
+// clean is CleanActions for extended communities.
+func clean(v []byte) {
+	for ; len(v) >= 8; v = v[8:] {
+		switch binary.BigEndian.Uint16(v) {
+		case extRateBytes, extRatePackets:
+			if math.Float32frombits(binary.BigEndian.Uint32(v[4:])) <= 0 {
+				clear(v[4:8])
+			}
+		case extTrafficAction:
+			clear(v[2:7])
+			v[7] &= 0x03
+		case extMark:
+			clear(v[2:7])
+			v[7] &= 0x3f
+		}
+	}
 }
 
 // Merge adds the actions of a rule that comes after those that a holds already,
