@@ -55,6 +55,7 @@ func TestVerdicts(t *testing.T) {
 
 		{"RFC 9117 4.1: an internal peer, the path is empty", nil, a, "203.0.113.0/24", set{}, "valid"},
 		{"RFC 9117 4.1: and others have the route", []route{{cust, "203.0.113.0/24", one}}, a, "203.0.0.0/16", set{}, "valid"},
+		{"RFC 9117 4.1: and others have a longer one", []route{{cust, "203.0.0.0/16", one}, {other, "203.0.113.0/24", two}}, a, "203.0.0.0/16", set{}, "valid"},
 		{"RFC 9117 4.1: the path is of the confederation", nil, a, "203.0.113.0/24", set{confed: []uint32{64512}}, "valid"},
 		{"RFC 9117 4.1: and goes on", nil, a, "203.0.113.0/24", set{confed: []uint32{64512}, path: []uint32{65001}}, "no-unicast-route"},
 		{"RFC 9117 4.1: a destination is wanted all the same", nil, a, "", set{}, "no-destination"},

@@ -348,6 +348,27 @@ func TestNothingIsAllocated(t *testing.T) {
 	}
 }
 
+// What RFC 8955 4.2 and RFC 8956 3 say of writing: the order of components, no AND
+// first, as few octets as a value needs, but 4 of a flow label.
+func TestRulesAreWrittenAsAdvised(t *testing.T) {
+	for _, c := range []struct {
+		r    Rule
+		want string
+	}{
+		{Rule{Family: wire.IPv4FlowSpec, Components: []Component{
+			{Type: TypePort, Ops: []Op{{And: true, Kind: EQ, Value: 25}, {And: true, Kind: LT, Value: 8080}}}, {Type: TypeProtocol, Ops: []Op{{Kind: EQ, Value: 6}}},
+		}}, "09 038106 040119d41f90"},
+		{Rule{Family: wire.IPv4FlowSpec, Components: []Component{
+			{Type: TypeTCPFlags, Ops: []Op{{And: true, Kind: Match, Value: 2}, {Value: 0x100}}}, {Type: TypeDSCP, Ops: []Op{{Kind: EQ, Value: 46}}},
+		}}, "09 090102900100 0b812e"},
+		{Rule{Family: wire.IPv6FlowSpec, Components: []Component{{Type: TypeFlowLabel, Ops: []Op{{Kind: EQ, Value: 5}}}}}, "06 0da100000005"},
+	} {
+		if b, err := c.r.AppendNLRI(nil); err != nil || !bytes.Equal(b, unhex(t, c.want)) {
+			t.Errorf("%s: %x, %v, want %s", c.r.String(), b, err, c.want)
+		}
+	}
+}
+
 func TestRulesThatCannotBeWritten(t *testing.T) {
 	p4, p6 := netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")
 	dst := func(p netip.Prefix, off uint8) []Component {
@@ -382,6 +403,9 @@ func TestRulesThatCannotBeWritten(t *testing.T) {
 		{Rule{Family: wire.IPv4FlowSpec, Components: ops(TypePort, Op{Len: 1, Value: 256})}, "does not fit"},
 		{Rule{Family: wire.IPv4FlowSpec, Components: ops(TypeDSCP, Op{Value: 64})}, "over 63"},
 		{Rule{Family: wire.IPv4FlowSpec, Components: ops(TypeDSCP, Op{Value: 46, Len: 2})}, "more octets"},
+		{Rule{Family: wire.IPv4FlowSpec, Components: ops(TypeTCPFlags, Op{Value: 2, Len: 4})}, "more octets"},
+		{Rule{Family: wire.IPv6FlowSpec, Components: ops(TypeFragment, Op{Value: 2, Len: 2})}, "more octets"},
+		{Rule{Family: wire.IPv4FlowSpec, Components: ops(TypeFragment, Op{Value: 16})}, "over 15"},
 		{Rule{Family: wire.IPv6FlowSpec, Components: ops(TypeFragment, Op{Value: 1})}, "dont-fragment"},
 		{Rule{Family: wire.IPv4FlowSpec, Components: ops(TypeFlowLabel, Op{Value: 1})}, "IPv4 has none"},
 		{Rule{Family: wire.IPv4FlowSpec, Components: ops(TypePort, many...)}, "may have 4095"},
