@@ -281,9 +281,8 @@ func goodRate(v []byte) bool {
 	return t != extRateBytes && t != extRatePackets || isRate(math.Float32frombits(binary.BigEndian.Uint32(v[4:])))
 }
 
-// isRate is false for what is not a number and for infinity. Minus infinity is under
-// 0 as others are.
-func isRate(r float32) bool { return r <= math.MaxFloat32 }
+// isRate is false for what is not a number and for infinity of either sign.
+func isRate(r float32) bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
 
 // GoesOn returns the T bit of canonical attributes, that of Actions.GoOn, and
 // allocates nothing.
@@ -330,7 +329,7 @@ func clean(v []byte) {
 	for ; len(v) >= 8; v = v[8:] {
 		switch binary.BigEndian.Uint16(v) {
 		case extRateBytes, extRatePackets:
-			if math.Float32frombits(binary.BigEndian.Uint32(v[4:])) <= 0 {
+			if r := math.Float32frombits(binary.BigEndian.Uint32(v[4:])); isRate(r) && r <= 0 {
 				clear(v[4:8])
 			}
 		case extTrafficAction:
