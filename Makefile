@@ -63,7 +63,7 @@ bench-flowspec: build ## measure Flow Spec: packets matched, rules taken in, bes
 	$(BIN)/ribbench flowspec --ribd $(BIN)/ribd $(if $(wildcard $(FLOWSPEC_BASELINE)),--baseline $(FLOWSPEC_BASELINE))
 
 .PHONY: bench-announce
-bench-announce: build ## measure routes that programs announce, beside GoBGP 3 in the same run
+bench-announce: build ## measure routes that programs announce, beside GoBGP 3, and Rotonda where it is installed
 	$(BIN)/ribbench announce --ribd $(BIN)/ribd $(if $(wildcard $(ANNOUNCE_BASELINE)),--baseline $(ANNOUNCE_BASELINE))
 
 .PHONY: bench-smoke

@@ -98,6 +98,10 @@ peers:
 			}
 			return 0, resp.Body.Close()
 		},
+		dial: func(addr string) (program, error) {
+			c, err := benchkit.Dial(addr)
+			return &httpProgram{addr: addr, conn: c}, err
+		},
 	}
 }
 
@@ -122,11 +126,7 @@ func programOf(d *daemon) (program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.rival == gobgpAnnouncer {
-		return dialGoBGP(addr)
-	}
-	c, err := benchkit.Dial(addr)
-	return &httpProgram{addr: addr, conn: c}, err
+	return d.dial(addr)
 }
 
 // httpProgram announces over ribd's HTTP API, on a connection that stays.
@@ -264,10 +264,7 @@ func (e *env) announceOne() error {
 			return a.p99, err
 		}
 	}
-	var ours, theirs, kept []announced
-	if _, _, err := benchkit.Pairs(e.Runs, run(announcer, &ours), run(gobgpAnnouncer, &theirs)); err != nil {
-		return err
-	}
+	var kept []announced
 	for range e.Runs {
 		if _, err := run(keeper, &kept)(); err != nil {
 			return err
@@ -281,10 +278,20 @@ func (e *env) announceOne() error {
 	}
 	p50 := func(a announced) float64 { return a.p50 }
 	p99 := func(a announced) float64 { return a.p99 }
-	row := e.besideGoBGP("announce one: request to peer, p99", "ms", of(ours, p99), of(theirs, p99), benchkit.LessIsBetter, benchkit.AtMost(1))
-	row.Note = fmt.Sprintf("%d routes one after the other, each on a connection that stays; from the first octet of the request to the UPDATE at the peer", n)
+	for _, b := range announceBeside {
+		var ours, theirs []announced
+		if _, _, err := benchkit.Pairs(e.Runs, run(announcer, &ours), run(b.rival, &theirs)); err != nil {
+			return err
+		}
+		row, there := e.besideRival(b, "announce one: request to peer, p99", "ms", of(ours, p99), of(theirs, p99), benchkit.LessIsBetter, benchkit.AtMost(1))
+		if !there {
+			continue
+		}
+		row.Note = fmt.Sprintf("%d routes one after the other, each on a connection that stays; from the first octet of the request to the UPDATE at the peer", n)
+		middle, _ := e.besideRival(b, "announce one: request to peer, p50", "ms", of(ours, p50), of(theirs, p50), benchkit.LessIsBetter, nil)
+		e.add(middle, row)
+	}
 	e.add(
-		e.besideGoBGP("announce one: request to peer, p50", "ms", of(ours, p50), of(theirs, p50), benchkit.LessIsBetter, nil), row,
 		benchkit.Single("announce one, kept on disk: p50", "ms", of(kept, p50), nil),
 		benchkit.Single("announce one, kept on disk: p99", "ms", of(kept, p99), nil),
 	)
@@ -333,12 +340,6 @@ func (e *env) announceMany() error {
 		n, ofKept = 2000, 2000
 	}
 	e.note("announcing %d routes in a stream", n)
-	ours, theirs, err := benchkit.Pairs(e.Runs,
-		func() (float64, error) { return e.announceAll(announcer, n) },
-		func() (float64, error) { return e.announceAll(gobgpAnnouncer, n) })
-	if err != nil {
-		return err
-	}
 	var kept []float64
 	for range e.Runs {
 		rate, err := e.announceAll(keeper, ofKept)
@@ -347,23 +348,46 @@ func (e *env) announceMany() error {
 		}
 		kept = append(kept, rate)
 	}
-	row := e.besideGoBGP("announce many", "routes/s", ours, theirs, benchkit.MoreIsBetter, benchkit.AtLeast(200_000))
-	row.Note = fmt.Sprintf("%d routes as NDJSON, until every line is answered and every route is at the peer; GoBGP by AddPathStream, which answers once for all", n)
+	for _, b := range announceBeside {
+		ours, theirs, err := benchkit.Pairs(e.Runs,
+			func() (float64, error) { return e.announceAll(announcer, n) },
+			func() (float64, error) { return e.announceAll(b.rival, n) })
+		if err != nil {
+			return err
+		}
+		if row, there := e.besideRival(b, "announce many", "routes/s", ours, theirs, benchkit.MoreIsBetter, benchkit.AtLeast(200_000)); there {
+			row.Note = fmt.Sprintf("%d routes as NDJSON, until every line is answered and every route is at the peer; %s", n, b.many)
+			e.add(row)
+		}
+	}
 	disk := benchkit.Single("announce many, kept on disk", "routes/s", kept, e.atFull(benchkit.AtLeast(50_000)))
 	disk.Note = "each line answered when it is durable"
-	e.add(row, disk)
+	e.add(disk)
 	return nil
 }
 
-// besideGoBGP makes a row with GoBGP as the rival, or alone where it is not on
-// this machine.
-func (e *env) besideGoBGP(name, unit string, ours, theirs []float64, c benchkit.Compare, g *benchkit.Goal) benchkit.Row {
+// announceRival is a rival of announcing. The row of the first has the plain name, and
+// is there without the rival too.
+type announceRival struct {
+	*rival
+	suffix string
+	many   string // how it takes many routes
+}
+
+var announceBeside = []announceRival{
+	{gobgpAnnouncer, "", "GoBGP by AddPathStream, which answers once for all"},
+	{rotondaAnnouncer, ", beside Rotonda", fmt.Sprintf("Rotonda by requests of %d prefixes with the same attributes, one UPDATE each", rotondaBatch)},
+}
+
+// besideRival makes a row with a rival. Where it is not on this machine, the
+// first one's is ours alone, and others have none.
+func (e *env) besideRival(b announceRival, name, unit string, ours, theirs []float64, c benchkit.Compare, g *benchkit.Goal) (row benchkit.Row, there bool) {
 	for _, v := range theirs {
 		if v == 0 {
-			return benchkit.Single(name, unit, ours, e.atFull(g))
+			return benchkit.Single(name, unit, ours, e.atFull(g)), b.suffix == ""
 		}
 	}
-	return benchkit.Paired(name, unit, gobgpAnnouncer.name, ours, theirs, c, e.atFull(g))
+	return benchkit.Paired(name+b.suffix, unit, b.name, ours, theirs, c, e.atFull(g)), true
 }
 
 // waitContext bounds one call.

@@ -60,6 +60,7 @@ afi-safi-name = "ipv4-unicast"
 		_, err = g.client.GetBgp(ctx, &gobgp.GetBgpRequest{})
 		return 0, err
 	},
+	dial: func(addr string) (program, error) { return dialGoBGP(addr) },
 }
 
 // gobgpProgram announces over gRPC, on a connection that stays.

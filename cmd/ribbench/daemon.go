@@ -34,6 +34,9 @@ type rival struct {
 	start func(e *env, program string, to netip.AddrPort, dir string) (*exec.Cmd, error)
 	// count returns how many paths it has taken.
 	count func(d *daemon) (int, error)
+	// dial connects to its API at addr to announce; nil where routes are not
+	// announced to it so.
+	dial func(addr string) (program, error)
 }
 
 // daemon is one that runs.

@@ -131,7 +131,7 @@ func nextMessage(r *bufio.Reader) ([]byte, error) {
 	return r.Peek(n)
 }
 
-// count counts the classic NLRI of an UPDATE.
+// count counts the classic NLRI of an UPDATE, and IPv4 unicast in MP_REACH_NLRI.
 func (s *speaker) count(msg []byte, now time.Time) {
 	b := msg[wire.HeaderLen:]
 	w := int(binary.BigEndian.Uint16(b))
@@ -139,6 +139,9 @@ func (s *speaker) count(msg []byte, now time.Time) {
 	b = b[2+w:]
 	a := int(binary.BigEndian.Uint16(b))
 	routes := s.nlri(b[2+a:])
+	if w == 0 && routes == 0 {
+		routes = s.inReach(b[2 : 2+a])
+	}
 	if w == 0 && a == 0 && routes == 0 {
 		s.ends.Add(1)
 	}
@@ -152,6 +155,17 @@ func (s *speaker) count(msg []byte, now time.Time) {
 		s.routes.Add(routes)
 		s.updates.Add(1)
 	}
+}
+
+// inReach counts IPv4 unicast in the MP_REACH_NLRI among attributes (RFC 4760
+// section 3).
+func (s *speaker) inReach(attrs []byte) int64 {
+	for a := wire.WalkAttributes(attrs); a.Next(); {
+		if v := a.Value(); a.Type() == wire.AttrMPReach && len(v) > 5 && [3]byte(v) == [3]byte{0, 1, 1} {
+			return s.nlri(v[5+int(v[3]):]) // after the next hop and an octet that is reserved
+		}
+	}
+	return 0
 }
 
 func (s *speaker) nlri(b []byte) (n int64) {

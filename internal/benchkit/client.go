@@ -35,7 +35,13 @@ func (c *Conn) Close() error { return c.c.Close() }
 
 var contentLength = []byte("content-length:")
 
-// Ask sends one request and reads the answer, whose status must be 200.
+// StatusError is an answer whose status is not 200. Its body is not read.
+type StatusError struct{ Status int }
+
+func (e *StatusError) Error() string { return "answer " + strconv.Itoa(e.Status) }
+
+// Ask sends one request and reads the answer; where its status is not 200, the
+// error is a *StatusError and the connection is of no more use.
 func (c *Conn) Ask(request []byte) error {
 	if _, err := c.c.Write(request); err != nil {
 		return err
@@ -47,6 +53,9 @@ func (c *Conn) Ask(request []byte) error {
 			return err
 		}
 		if first && (len(line) < 12 || string(line[9:12]) != "200") {
+			if status, err := strconv.Atoi(string(line[min(len(line), 9):min(len(line), 12)])); err == nil {
+				return &StatusError{status}
+			}
 			return fmt.Errorf("answer %q", line)
 		}
 		if line = bytes.TrimRight(line, "\r\n"); len(line) == 0 {
