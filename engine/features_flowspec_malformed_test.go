@@ -188,9 +188,7 @@ func TestPoliciesFilterRulesByTheirDestination(t *testing.T) {
 		one.flow(wire.IPv4FlowSpec, rule, []uint32{65001}, nil, discard)
 	}
 	two.expect("the host of the customer", "ipv4-flowspec 060120cb007107")
-	if rows := c.rules("?filtered=false"); len(rows) != 2 {
-		t.Errorf("accepted: %+v", rows)
-	}
+	eventually(t, "what the policies let in", func() bool { return len(c.rules("?filtered=false")) == 2 && len(c.rules("?filtered=true")) == 2 })
 }
 
 // Redirect to an address is read in both forms of the drafts, and what is

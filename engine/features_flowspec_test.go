@@ -182,7 +182,6 @@ var actionCases = []actionCase{
 	{ext: []uint64{0x8006_0000_4998_9680, 0x8009_0000_0000_000a, 0x8007_0000_0000_0003}, shown: "rate-bytes=1.25e+06 mark=10 sample go-on"},
 	// RFC 8955 7.1: negative rates are 0.
 	{ext: []uint64{0x8006_0000_c2c8_0000}, shown: "rate-bytes=0"},
-	{ext: []uint64{0x8006_0000_ff80_0000}, shown: "rate-bytes=0"},
 	{ext: []uint64{0x800c_0000_8000_0000}, shown: "rate-packets=0"},
 }
 
