@@ -338,6 +338,20 @@ func TestPublishCompiledLeavesNothingToDo(t *testing.T) {
 	}
 }
 
+// allocations returns how many a run of f makes, the least of a few measures:
+// those of other goroutines count too, such as what is compiled for a table of a
+// test before.
+func allocations(f func()) float64 {
+	n := testing.AllocsPerRun(10, f)
+	for range 4 {
+		if n == 0 {
+			break
+		}
+		n = min(n, testing.AllocsPerRun(10, f))
+	}
+	return n
+}
+
 func TestMatchAllocatesNothing(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		tbl, packets, all := realistic(t, v6, 2000, 1000)
@@ -350,7 +364,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		r := tbl.Publish()
 		tbl.wait()
 		ask(r)
-		if n := testing.AllocsPerRun(10, func() { ask(r) }); n > 0 {
+		if n := allocations(func() { ask(r) }); n > 0 {
 			t.Errorf("%v allocations in 1,000 packets", n)
 		}
 		for i := range 300 { // an overlay, too
@@ -359,7 +373,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 		}
 		tbl.wait()
 		ask(r)
-		if n := testing.AllocsPerRun(10, func() { ask(r) }); n > 0 {
+		if n := allocations(func() { ask(r) }); n > 0 {
 			t.Errorf("%v allocations in 1,000 packets beside changes", n)
 		}
 	}
