@@ -248,6 +248,47 @@ func TestWithoutANextHopNoneIsSent(t *testing.T) {
 	}
 }
 
+// Two NLRI of a family whose framing is not known would read as one; others share
+// a message.
+func TestNLRIOfUnknownFramingHaveAMessageEach(t *testing.T) {
+	routes := [][]byte{{2, 1, 0xaa}, {5, 2, 0xbb, 0xcc}} // type and length, as those of EVPN
+	for f, messages := range map[Family]int{MakeFamily(0x3030, 0x30): 2, L2VPNEVPN: 1} {
+		for _, announce := range []bool{false, true} {
+			e := NewEncoder(SendOptions{AS4: true})
+			e.Withdraw(f)
+			if announce {
+				if err := e.Announce(f, AppendAttr(nil, FlagTransitive, AttrOrigin, []byte{OriginIGP})); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, nlri := range routes {
+				if !e.RouteRaw(nlri, 0) {
+					t.Fatalf("%s: it does not fit", f)
+				}
+			}
+			msgs := split(t, e.Flush(), &Session{AS4: true})
+			if len(msgs) != messages {
+				t.Errorf("%s: %d messages, want %d", f, len(msgs), messages)
+			}
+			var got [][]byte
+			for _, msg := range msgs {
+				var u Update
+				u.Parse(msg, &Session{AS4: true}) // without AS_PATH an announcement is to be withdrawn: it is there all the same
+				m, _ := u.Unreach()
+				if announce {
+					m, _ = u.Reach()
+				}
+				for w := m.Raw(); w.Next(); {
+					got = append(got, bytes.Clone(w.Bytes()))
+				}
+			}
+			if !slices.EqualFunc(got, routes, bytes.Equal) {
+				t.Errorf("%s: %x come back, want %x", f, got, routes)
+			}
+		}
+	}
+}
+
 func TestEncoderRefusesWhatDoesNotFit(t *testing.T) {
 	long := join(mandatory, AppendAttr(nil, 0xc0, AttrCommunities, make([]byte, 4040)))
 	e := NewEncoder(SendOptions{AS4: true})
