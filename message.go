@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"ribd/wire"
 	"ribd/wire/flowspec"
@@ -112,7 +111,7 @@ func (u *Update) Encode(o MessageOptions) ([]byte, error) {
 			return nil, err
 		}
 		of := attrs
-		if flowspec.Is(f) && !u.Attributes.redirectsToHop() {
+		if v, _ := wire.FindAttr(attrs, wire.AttrExtCommunities); flowspec.Is(f) && !flowspec.RedirectsToHop(v) {
 			of = without(attrs, wire.AttrNextHop)
 		}
 		if err := e.Announce(f, of); err != nil {
@@ -242,12 +241,6 @@ func encodeLabels(labels []uint32) ([]byte, error) {
 		b = append(b, byte(l>>12), byte(l>>4), byte(l<<4)|last)
 	}
 	return b, nil
-}
-
-// redirectsToHop is true where the next hop is what a Flow Spec rule redirects
-// to (RedirectNextHop).
-func (a *Attributes) redirectsToHop() bool {
-	return slices.ContainsFunc(a.ExtCommunities, func(c ExtCommunity) bool { return c>>48 == 0x0800 })
 }
 
 // fits says whether routes of a family can have the next hop.

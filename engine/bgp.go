@@ -58,7 +58,7 @@ func newBGP(r *shard.RIB, log *slog.Logger, cfg *config.Config, st *store.Store)
 	s := &bgp{rib: r, log: log, file: cfg, cfg: cfg, store: st, imports: map[rib.PeerNum]imported{}}
 	s.own.read()
 	s.cfg = s.withStored(cfg)
-	set, problems := policy.Compile(s.cfg, r.Attrs())
+	set, problems := policy.Compile(s.cfg, r.Attrs(), r.RawNLRI)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -90,7 +90,6 @@ func (s *bgp) use(set *policy.Set) {
 	set.Report(func(f policy.Failure) {
 		s.log.Warn("policy condition failed: the route is rejected", "policy", f.Policy, "term", f.Term, "line", f.Line, "times", f.Count, "why", f.Last)
 	})
-	set.NLRI = s.rib.RawNLRI
 	s.set = set
 }
 

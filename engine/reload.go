@@ -89,7 +89,7 @@ func (e *Engine) reread() (*config.Config, error) {
 // Check compiles the policies of a configuration, and says what is wrong with
 // them.
 func Check(c *config.Config) config.Problems {
-	_, ps := policy.Compile(c, nil)
+	_, ps := policy.Compile(c, nil, nil)
 	return ps
 }
 
@@ -133,7 +133,7 @@ func (s *bgp) apply(next *config.Config, added []addedPeer) error {
 	if err != nil {
 		return err
 	}
-	set, problems := policy.Compile(whole, s.rib.Attrs())
+	set, problems := policy.Compile(whole, s.rib.Attrs(), s.rib.RawNLRI)
 	if len(problems) > 0 {
 		return problems
 	}

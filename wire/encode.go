@@ -146,7 +146,8 @@ func (e *Encoder) RouteLabelled(rd uint64, labels []byte, hi, lo uint64, n uint8
 
 // RouteRaw adds an NLRI of another family, with its own framing octets; of a
 // family whose framing is not known it is the only one of its message, as two
-// would read as one. It is false where the NLRI is longer than a message has room: it is not added.
+// would read as one. It is false where the NLRI is longer than a message has
+// room: it is not added.
 func (e *Encoder) RouteRaw(nlri []byte, pathID uint32) bool {
 	if 4+len(nlri) > e.room {
 		return false

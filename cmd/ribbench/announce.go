@@ -278,18 +278,18 @@ func (e *env) announceOne() error {
 	}
 	p50 := func(a announced) float64 { return a.p50 }
 	p99 := func(a announced) float64 { return a.p99 }
-	for _, b := range announceBeside {
+	rivals, err := e.announceRivals()
+	if err != nil {
+		return err
+	}
+	for _, b := range rivals {
 		var ours, theirs []announced
 		if _, _, err := benchkit.Pairs(e.Runs, run(announcer, &ours), run(b.rival, &theirs)); err != nil {
 			return err
 		}
-		row, there := e.besideRival(b, "announce one: request to peer, p99", "ms", of(ours, p99), of(theirs, p99), benchkit.LessIsBetter, benchkit.AtMost(1))
-		if !there {
-			continue
-		}
+		row := e.besideRival(b, "announce one: request to peer, p99", "ms", of(ours, p99), of(theirs, p99), benchkit.LessIsBetter, benchkit.AtMost(1))
 		row.Note = fmt.Sprintf("%d routes one after the other, each on a connection that stays; from the first octet of the request to the UPDATE at the peer", n)
-		middle, _ := e.besideRival(b, "announce one: request to peer, p50", "ms", of(ours, p50), of(theirs, p50), benchkit.LessIsBetter, nil)
-		e.add(middle, row)
+		e.add(e.besideRival(b, "announce one: request to peer, p50", "ms", of(ours, p50), of(theirs, p50), benchkit.LessIsBetter, nil), row)
 	}
 	e.add(
 		benchkit.Single("announce one, kept on disk: p50", "ms", of(kept, p50), nil),
@@ -348,17 +348,20 @@ func (e *env) announceMany() error {
 		}
 		kept = append(kept, rate)
 	}
-	for _, b := range announceBeside {
+	rivals, err := e.announceRivals()
+	if err != nil {
+		return err
+	}
+	for _, b := range rivals {
 		ours, theirs, err := benchkit.Pairs(e.Runs,
 			func() (float64, error) { return e.announceAll(announcer, n) },
 			func() (float64, error) { return e.announceAll(b.rival, n) })
 		if err != nil {
 			return err
 		}
-		if row, there := e.besideRival(b, "announce many", "routes/s", ours, theirs, benchkit.MoreIsBetter, benchkit.AtLeast(200_000)); there {
-			row.Note = fmt.Sprintf("%d routes as NDJSON, until every line is answered and every route is at the peer; %s", n, b.many)
-			e.add(row)
-		}
+		row := e.besideRival(b, "announce many", "routes/s", ours, theirs, benchkit.MoreIsBetter, benchkit.AtLeast(200_000))
+		row.Note = fmt.Sprintf("%d routes as NDJSON, until every line is answered and every route is at the peer; %s", n, b.many)
+		e.add(row)
 	}
 	disk := benchkit.Single("announce many, kept on disk", "routes/s", kept, e.atFull(benchkit.AtLeast(50_000)))
 	disk.Note = "each line answered when it is durable"
@@ -366,28 +369,33 @@ func (e *env) announceMany() error {
 	return nil
 }
 
-// announceRival is a rival of announcing. The row of the first has the plain name, and
-// is there without the rival too.
+// announceRival is a rival of announcing.
 type announceRival struct {
 	*rival
-	suffix string
+	suffix string // of the names of its rows
 	many   string // how it takes many routes
 }
 
-var announceBeside = []announceRival{
-	{gobgpAnnouncer, "", "GoBGP by AddPathStream, which answers once for all"},
-	{rotondaAnnouncer, ", beside Rotonda", fmt.Sprintf("Rotonda by requests of %d prefixes with the same attributes, one UPDATE each", rotondaBatch)},
+// announceRivals returns GoBGP, and Rotonda where it is on this machine.
+func (e *env) announceRivals() ([]announceRival, error) {
+	rivals := []announceRival{{gobgpAnnouncer, "", "GoBGP by AddPathStream, which answers once for all"}}
+	program, err := rotondaAnnouncer.find(e)
+	if program != "" {
+		rivals = append(rivals, announceRival{rotondaAnnouncer, ", beside Rotonda",
+			fmt.Sprintf("Rotonda by requests of %d prefixes with the same attributes, one UPDATE each", rotondaBatch)})
+	}
+	return rivals, err
 }
 
-// besideRival makes a row with a rival. Where it is not on this machine, the
-// first one's is ours alone, and others have none.
-func (e *env) besideRival(b announceRival, name, unit string, ours, theirs []float64, c benchkit.Compare, g *benchkit.Goal) (row benchkit.Row, there bool) {
+// besideRival makes a row with a rival, or of ours alone where it is not on this
+// machine.
+func (e *env) besideRival(b announceRival, name, unit string, ours, theirs []float64, c benchkit.Compare, g *benchkit.Goal) benchkit.Row {
 	for _, v := range theirs {
 		if v == 0 {
-			return benchkit.Single(name, unit, ours, e.atFull(g)), b.suffix == ""
+			return benchkit.Single(name+b.suffix, unit, ours, e.atFull(g))
 		}
 	}
-	return benchkit.Paired(name+b.suffix, unit, b.name, ours, theirs, c, e.atFull(g)), true
+	return benchkit.Paired(name+b.suffix, unit, b.name, ours, theirs, c, e.atFull(g))
 }
 
 // waitContext bounds one call.

@@ -139,8 +139,8 @@ func (s *speaker) count(msg []byte, now time.Time) {
 	b = b[2+w:]
 	a := int(binary.BigEndian.Uint16(b))
 	routes := s.nlri(b[2+a:])
-	if w == 0 && routes == 0 {
-		routes = s.inReach(b[2 : 2+a])
+	if w == 0 && a != 0 && routes == 0 {
+		routes = s.inReach(msg)
 	}
 	if w == 0 && a == 0 && routes == 0 {
 		s.ends.Add(1)
@@ -157,15 +157,22 @@ func (s *speaker) count(msg []byte, now time.Time) {
 	}
 }
 
-// inReach counts IPv4 unicast in the MP_REACH_NLRI among attributes (RFC 4760
-// section 3).
-func (s *speaker) inReach(attrs []byte) int64 {
-	for a := wire.WalkAttributes(attrs); a.Next(); {
-		if v := a.Value(); a.Type() == wire.AttrMPReach && len(v) > 5 && [3]byte(v) == [3]byte{0, 1, 1} {
-			return s.nlri(v[5+int(v[3]):]) // after the next hop and an octet that is reserved
+// inReach counts IPv4 unicast in MP_REACH_NLRI.
+func (s *speaker) inReach(msg []byte) (n int64) {
+	session := wire.Session{AS4: true, Families: wire.NewFamilySet(wire.IPv4Unicast)}
+	if s.addPath {
+		session.AddPath = session.Families
+	}
+	var u wire.Update
+	if u.Parse(msg, &session) != nil {
+		return 0
+	}
+	if m, ok := u.Reach(); ok && m.Family == wire.IPv4Unicast {
+		for w := m.NLRI4(); w.Next(); {
+			n++
 		}
 	}
-	return 0
+	return n
 }
 
 func (s *speaker) nlri(b []byte) (n int64) {

@@ -58,7 +58,7 @@ type judged struct {
 // bothWays compiles the terms of policy p.
 func bothWays(t testing.TB, a *rib.Attrs, cfg *config.Config) (*Set, []*judged) {
 	t.Helper()
-	s, problems := Compile(cfg, a)
+	s, problems := Compile(cfg, a, nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -304,12 +304,15 @@ func TestTheDestinationOfARuleIsItsPrefix(t *testing.T) {
 		{"source 203.0.113.0/24", `prefix in "203.0.113.0/24"`, rib.FilterPolicy},
 		{"destination ::1:0:0:0:0/64 offset 32", `prefix.length == 64`, rib.FilterPolicy},
 	} {
-		s := compile(t, a, "prefix_sets: {customers: [\"203.0.113.0/24{24,32}\"]}\npolicies: {p: [{if: 'family.contains(\"flowspec\") && "+c.cond+"', then: accept}]}\n")
 		rule, _, err := flowspec.ParseText(c.rule)
 		check(t, err)
 		nlri, err := rule.AppendNLRI(nil)
 		check(t, err)
-		s.NLRI = func(k trie.Key) ([]byte, bool) { return nlri, k == trie.Key{} }
+		cfg := parse(t, "prefix_sets: {customers: [\"203.0.113.0/24{24,32}\"]}\npolicies: {p: [{if: 'family.contains(\"flowspec\") && "+c.cond+"', then: accept}]}\n")
+		s, problems := Compile(cfg, a, func(k trie.Key) ([]byte, bool) { return nlri, k == trie.Key{} })
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
 		id := set{path: []uint32{65001}}.id(t, a)
 		got, _ := judge(t, s.Import("p", external, Checks{}), routeOf{family: rule.Family, attrs: id})
 		if got.Filtered != c.want {

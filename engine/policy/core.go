@@ -15,7 +15,7 @@ import (
 type core struct {
 	*policy
 	attrs *rib.Attrs
-	nlri  func(trie.Key) ([]byte, bool) // Set.NLRI
+	nlri  func(trie.Key) ([]byte, bool) // of rules, by key; nil where none are judged
 	peer  *PeerFacts
 	// from returns whose a route is; nil where all are peer's (import).
 	from    func(rib.PeerNum) *PeerFacts

@@ -19,7 +19,7 @@ func TestTheExampleConfigurationJudges(t *testing.T) {
 	check(t, err)
 	cfg, err := config.Parse(file, src)
 	check(t, err)
-	s, problems := Compile(cfg, a)
+	s, problems := Compile(cfg, a, nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -142,7 +142,7 @@ func parse(t testing.TB, text string) *config.Config {
 // compile makes a Set of a configuration.
 func compile(t testing.TB, a *rib.Attrs, text string) *Set {
 	t.Helper()
-	s, problems := Compile(parse(t, text), a)
+	s, problems := Compile(parse(t, text), a, nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

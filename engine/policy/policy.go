@@ -23,13 +23,9 @@ const (
 
 // Set is the policies of one configuration. Any goroutine may use it.
 type Set struct {
-	// NLRI returns the canonical octets of the key of a Flow Spec rule, whose
-	// destination is its prefix; nil: rules have none. It is set before the first
-	// filter is made.
-	NLRI func(trie.Key) (nlri []byte, ok bool)
-
 	file     string
 	attrs    *rib.Attrs
+	nlri     func(trie.Key) ([]byte, bool)
 	policies map[string]*policy
 	room     memoRoom
 	report   atomic.Pointer[func(Failure)]
@@ -40,10 +36,11 @@ type Set struct {
 
 // Compile compiles the policies of a configuration. It returns all that is wrong
 // with them, and a Set only where nothing is. attrs holds the attribute sets of
-// the routes to be judged; it is nil where a configuration is only checked.
-func Compile(cfg *config.Config, attrs *rib.Attrs) (*Set, config.Problems) {
+// the routes to be judged, and nlri returns the canonical octets of the key of a
+// Flow Spec rule; both are nil where a configuration is only checked.
+func Compile(cfg *config.Config, attrs *rib.Attrs, nlri func(trie.Key) ([]byte, bool)) (*Set, config.Problems) {
 	c := newCompiler(cfg)
-	s := &Set{file: cfg.File, attrs: attrs, policies: map[string]*policy{}, cores: map[string]weak.Pointer[core]{}}
+	s := &Set{file: cfg.File, attrs: attrs, nlri: nlri, policies: map[string]*policy{}, cores: map[string]weak.Pointer[core]{}}
 	s.room.left.Store(memoTotal)
 	for name, terms := range cfg.Policies {
 		s.policies[name] = c.policy(name, terms, s.tell)
@@ -166,7 +163,7 @@ func (s *Set) newCore(p *policy, peer *PeerFacts, from func(rib.PeerNum) *PeerFa
 	if s.attrs == nil {
 		panic("BUG: policy: this set was compiled only to be checked")
 	}
-	c := &core{policy: p, attrs: s.attrs, nlri: s.NLRI, peer: peer, from: from}
+	c := &core{policy: p, attrs: s.attrs, nlri: s.nlri, peer: peer, from: from}
 	if p.costly {
 		c.far = newFar(&s.room)
 		runtime.AddCleanup(c, s.room.giveBack, c.far.held)

@@ -10,7 +10,7 @@ import (
 // complaints compiles a configuration and returns what is wrong, a line each.
 func complaints(t *testing.T, text string) string {
 	t.Helper()
-	_, problems := Compile(parse(t, text), nil)
+	_, problems := Compile(parse(t, text), nil, nil)
 	return problems.Error()
 }
 
@@ -83,7 +83,7 @@ func TestComplaintsPointIntoTheFile(t *testing.T) {
 		before, _, _ := strings.Cut(text, "^")
 		line := strings.Count(before, "\n") + 1
 		col := len([]rune(before[strings.LastIndex(before, "\n")+1:])) + 1
-		_, problems := Compile(parse(t, strings.Replace(text, "^", "", 1)), nil)
+		_, problems := Compile(parse(t, strings.Replace(text, "^", "", 1)), nil, nil)
 		if len(problems) != 1 || problems[0].Line != line || problems[0].Col != col || problems[0].File != "test.yaml" {
 			t.Errorf("%s: got %v, want it at %d:%d", name, problems, line, col)
 		}
@@ -117,7 +117,7 @@ func FuzzCondition(f *testing.F) {
 		a := newAttrs(t)
 		cfg := &config.Config{File: "fuzz.yaml", Policies: map[string]config.Policy{"p": {{If: cond, IfLine: 1, IfCol: 1, IfSource: cond, Verdict: config.Accept}}},
 			PrefixSets: parse(t, condition("true")).PrefixSets}
-		s, problems := Compile(cfg, a)
+		s, problems := Compile(cfg, a, nil)
 		if (s == nil) != (len(problems) > 0) {
 			t.Fatalf("a set: %v, problems: %v", s != nil, problems)
 		}

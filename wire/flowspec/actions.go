@@ -265,7 +265,7 @@ func (a *Actions) redirect(r Redirect, counts bool) bool {
 // number is none.
 func readRate(to **float32, as *uint16, v []byte) bool {
 	r := math.Float32frombits(binary.BigEndian.Uint32(v[4:]))
-	if *to != nil || !isRate(r) {
+	if *to != nil || !finite(r) {
 		return false
 	}
 	if r <= 0 { // and the negative zero
@@ -278,11 +278,10 @@ func readRate(to **float32, as *uint16, v []byte) bool {
 // goodRate is false for a community of a rate that is not a number or infinite.
 func goodRate(v []byte) bool {
 	t := binary.BigEndian.Uint16(v)
-	return t != extRateBytes && t != extRatePackets || isRate(math.Float32frombits(binary.BigEndian.Uint32(v[4:])))
+	return t != extRateBytes && t != extRatePackets || finite(math.Float32frombits(binary.BigEndian.Uint32(v[4:])))
 }
 
-// isRate is false for what is not a number and for infinity of either sign.
-func isRate(r float32) bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
+func finite(r float32) bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
 
 // GoesOn returns the T bit of canonical attributes, that of Actions.GoOn, and
 // allocates nothing.
@@ -329,7 +328,7 @@ func clean(v []byte) {
 	for ; len(v) >= 8; v = v[8:] {
 		switch binary.BigEndian.Uint16(v) {
 		case extRateBytes, extRatePackets:
-			if r := math.Float32frombits(binary.BigEndian.Uint32(v[4:])); isRate(r) && r <= 0 {
+			if r := math.Float32frombits(binary.BigEndian.Uint32(v[4:])); finite(r) && r <= 0 {
 				clear(v[4:8])
 			}
 		case extTrafficAction:

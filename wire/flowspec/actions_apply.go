@@ -67,7 +67,7 @@ func setOrRemove(e *wire.AttrEditor, t wire.AttrType, v []byte) {
 // check says what of the actions no community can hold.
 func (a *Actions) check() error {
 	for _, r := range []*float32{a.RateBytes, a.RatePackets} {
-		if r != nil && (!isRate(*r) || *r < 0) {
+		if r != nil && (!finite(*r) || *r < 0) {
 			return fmt.Errorf("flowspec: a rate of %v: not a number from 0 on (RFC 8955 7.1)", *r)
 		}
 	}
