@@ -194,22 +194,23 @@ func TestAMissingFileIsNamed(t *testing.T) {
 func TestManyWaitersShareOneSync(t *testing.T) {
 	o := openJournal(t, t.TempDir())
 	defer o.close(t)
-	slow := &slowDisk{file: o.file, wait: 2 * time.Millisecond}
+	slow := &slowDisk{file: o.file, of: o.Journal}
 	o.file = slow
-	const callers, each = 32, 10
-	var wg sync.WaitGroup
-	for i := range callers {
-		wg.Go(func() {
-			for k := range each {
+	const callers, rounds = 32, 10
+	for k := range rounds {
+		slow.until = callers - 1 // all but the first, who is alone
+		var wg sync.WaitGroup
+		for i := range callers {
+			wg.Go(func() {
 				if err := o.Append(fmt.Appendf(nil, "%d/%d", i, k), k%3 == 0); err != nil {
 					t.Error(err)
 				}
-			}
-		})
-	}
-	wg.Wait()
-	if n := o.Stats().Writes; n > callers*each/4 {
-		t.Errorf("%d writes for %d records", n, callers*each)
+			})
+		}
+		wg.Wait()
+		if n := o.Stats().Writes; n != uint64(2*(k+1)) {
+			t.Fatalf("%d writes for %d records", n, callers*(k+1))
+		}
 	}
 	end := o.end
 	o.file = slow.file
@@ -219,14 +220,20 @@ func TestManyWaitersShareOneSync(t *testing.T) {
 	}
 }
 
-// slowDisk is a disk whose syncs take a while.
+// slowDisk is a disk whose next sync takes until so many records wait.
 type slowDisk struct {
 	file
-	wait time.Duration
+	of    *Journal
+	until int
 }
 
 func (d *slowDisk) datasync() error {
-	time.Sleep(d.wait)
+	for n := 0; n < d.until; time.Sleep(time.Millisecond) {
+		d.of.mu.Lock()
+		n = len(d.of.waiting)
+		d.of.mu.Unlock()
+	}
+	d.until = 0
 	return d.file.datasync()
 }
 
