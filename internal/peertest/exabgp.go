@@ -3,7 +3,6 @@
 package peertest
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
@@ -19,12 +18,13 @@ import (
 
 // exaBGP is ExaBGP: it says what it is told and keeps no table. A script beside
 // it hands it commands from a FIFO and keeps its messages, one JSON object a
-// line, in a file; the routes are what these add up to.
+// line, in a file; the routes are what these add up to. Each run has a script,
+// a FIFO and a file of its own: the script is in a process group of its own and
+// may end a moment after ExaBGP is killed.
 type exaBGP struct {
 	base
 	commands *os.File
-	// gone are the octets of messages that earlier runs left.
-	gone int64
+	runs     int
 }
 
 func newExaBGP(b base) *exaBGP {
@@ -42,16 +42,19 @@ func newExaBGP(b base) *exaBGP {
 	return d
 }
 
-func (d *exaBGP) fifo() string     { return filepath.Join(d.dir, "commands") }
-func (d *exaBGP) messages() string { return filepath.Join(d.dir, "messages") }
+func (d *exaBGP) own(name string) string {
+	return filepath.Join(d.dir, fmt.Sprintf("%s.%d", name, d.runs))
+}
+func (d *exaBGP) fifo() string     { return d.own("commands") }
+func (d *exaBGP) messages() string { return d.own("messages") }
 
 func (d *exaBGP) Start(bool) {
 	d.t.Helper()
+	d.runs++
 	d.file("exabgp.conf", d.conf())
-	d.file("script", fmt.Sprintf("exec 3<&0\ncat <&3 >>%s &\nexec cat %s\n", d.messages(), d.fifo()))
+	d.file(filepath.Base(d.own("script")), fmt.Sprintf("exec 3<&0\ncat <&3 >>%s &\nexec cat %s\n", d.messages(), d.fifo()))
 	if d.commands != nil {
 		d.commands.Close()
-		os.Remove(d.fifo())
 	}
 	if err := syscall.Mkfifo(d.fifo(), 0o666); err != nil {
 		d.t.Fatal(err)
@@ -60,9 +63,6 @@ func (d *exaBGP) Start(bool) {
 	// For reading as well, so that opening waits for nobody.
 	if d.commands, err = os.OpenFile(d.fifo(), os.O_RDWR, 0); err != nil {
 		d.t.Fatal(err)
-	}
-	if st, err := os.Stat(d.messages()); err == nil {
-		d.gone = st.Size()
 	}
 	d.proc.Start()
 	d.ready(func() error {
@@ -75,7 +75,7 @@ func (d *exaBGP) Stop() { d.proc.Stop() }
 
 func (d *exaBGP) conf() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "process script {\n  run /bin/sh %s;\n  encoder json;\n}\n", filepath.Join(d.dir, "script"))
+	fmt.Fprintf(&b, "process script {\n  run /bin/sh %s;\n  encoder json;\n}\n", d.own("script"))
 	for i := range d.cfg.Neighbors {
 		n := &d.cfg.Neighbors[i]
 		local := d.host.Addr(n.Address)
@@ -253,30 +253,25 @@ type exaSegment struct {
 	Value   []uint32 `json:"value"`
 }
 
-// lines reads the messages of this run.
+// lines reads the messages of this run. A last line without its end is still
+// being written.
 func (d *exaBGP) lines() ([]exaMessage, error) {
-	f, err := os.Open(d.messages())
+	b, err := os.ReadFile(d.messages())
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	if _, err := f.Seek(d.gone, 0); err != nil {
-		return nil, err
-	}
 	var out []exaMessage
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<24)
-	for s.Scan() {
-		if !strings.HasPrefix(s.Text(), "{") {
+	for l := range bytes.Lines(b[:bytes.LastIndexByte(b, '\n')+1]) {
+		if l[0] != '{' {
 			continue
 		}
 		var m exaMessage
-		if err := json.Unmarshal(s.Bytes(), &m); err != nil {
-			return out, fmt.Errorf("exabgp: %w: %s", err, s.Text())
+		if err := json.Unmarshal(l, &m); err != nil {
+			return out, fmt.Errorf("exabgp: %w: %s", err, l)
 		}
 		out = append(out, m)
 	}
-	return out, s.Err()
+	return out, nil
 }
 
 func (d *exaBGP) State(neighbor netip.Addr) (string, error) {
@@ -303,7 +298,7 @@ func (d *exaBGP) LastError(neighbor netip.Addr) (string, error) {
 			last = append(last, m.Neighbor.Reason)
 		}
 	}
-	return strings.Join(last[max(0, len(last)-5):], "; "), err
+	return strings.Join(last[max(0, len(last)-20):], "; "), err
 }
 
 // exaKey is what a route is known by.
