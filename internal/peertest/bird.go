@@ -206,8 +206,9 @@ func (d *bird) show(neighbor netip.Addr) (string, error) {
 }
 
 func (d *bird) LastError(neighbor netip.Addr) (string, error) {
+	p, _ := d.protocol(neighbor)
 	out, err := d.show(neighbor)
-	var lines []string
+	lines := d.logged(" "+p+": ", "Received")
 	for _, m := range birdError.FindAllStringSubmatch(out, -1) {
 		lines = append(lines, m[1])
 	}

@@ -198,7 +198,8 @@ func (d *frr) State(neighbor netip.Addr) (string, error) {
 
 func (d *frr) LastError(neighbor netip.Addr) (string, error) {
 	n, err := d.show(neighbor)
-	return strings.Join(slices.DeleteFunc([]string{n.DueTo, n.Reason, n.Message, n.ErrorCode}, func(s string) bool { return s == "" }), "; "), err
+	said := append([]string{n.DueTo, n.Reason, n.Message, n.ErrorCode}, d.logged(neighbor.String(), "NOTIFICATION: received")...)
+	return strings.Join(slices.DeleteFunc(said, func(s string) bool { return s == "" }), "; "), err
 }
 
 func (d *frr) Refresh(neighbor netip.Addr) error {

@@ -37,7 +37,12 @@ func (d *gobgp) Start(restart bool) {
 	os.Remove(d.socket()) // a killed one leaves it
 	d.proc.Start()
 	d.ready(func() error {
-		_, err := d.ctl("global")
+		// It answers before it has read its configuration, with AS 0, and takes no
+		// routes then.
+		out, err := d.ctl("global")
+		if as := fmt.Sprintf("AS:%d\n", d.cfg.AS); err == nil && !strings.Contains(strings.ReplaceAll(string(out), " ", ""), as) {
+			err = fmt.Errorf("gobgp: it is not configured yet: %s", out)
+		}
 		return err
 	})
 	if err := d.announce(d.cfg.Routes); err != nil {
@@ -47,8 +52,17 @@ func (d *gobgp) Start(restart bool) {
 
 func (d *gobgp) Stop() { d.proc.Stop() }
 
-func (d *gobgp) ctl(args ...string) ([]byte, error) {
-	return d.host.Run(program(d.kind, 1), append([]string{"--target", "unix://" + d.socket()}, args...)...)
+// ctl runs the command line, again where it could not connect within the second
+// that version 3 gives itself: it has asked for nothing then.
+func (d *gobgp) ctl(args ...string) (out []byte, err error) {
+	Wait(Patience, func() error {
+		out, err = d.host.Run(program(d.kind, 1), append([]string{"--target", "unix://" + d.socket()}, args...)...)
+		if err != nil && strings.Contains(err.Error(), "context deadline exceeded") && d.proc.Running() {
+			return err
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (d *gobgp) conf() string {
@@ -228,16 +242,12 @@ func (d *gobgp) State(neighbor netip.Addr) (string, error) {
 }
 
 func (d *gobgp) LastError(neighbor netip.Addr) (string, error) {
-	out, err := d.ctl("neighbor", neighbor.String(), "-j")
 	// What the other end said is in the log alone.
 	var lines []string
-	for l := range strings.Lines(d.proc.Log()) {
-		if strings.Contains(l, neighbor.String()) && (strings.Contains(l, "notification") || strings.Contains(l, "communicat") || strings.Contains(l, "Peer Down")) {
-			lines = append(lines, strings.TrimSpace(l))
-		}
+	for _, what := range []string{"notification", "communicat", "Peer Down"} {
+		lines = append(lines, d.logged(neighbor.String(), what)...)
 	}
-	_ = out
-	return strings.Join(lines[max(0, len(lines)-5):], "\n"), err
+	return strings.Join(lines, "\n"), nil
 }
 
 func (d *gobgp) Refresh(neighbor netip.Addr) error {

@@ -150,14 +150,14 @@ func (h *Host) Listen(lc net.ListenConfig, at netip.AddrPort) (l net.Listener, e
 	return l, err
 }
 
-// Run runs a command on the machine to its end, at most 20 seconds, and
-// returns what it prints.
+// Run runs a command on the machine to its end, for no longer than Patience,
+// and returns what it prints.
 func (h *Host) Run(name string, args ...string) ([]byte, error) {
 	return h.space.run(nil, name, args...)
 }
 
 func (s *space) run(stdin []byte, name string, args ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out, errs bytes.Buffer

@@ -175,13 +175,7 @@ func (d *openBGPD) State(neighbor netip.Addr) (string, error) {
 
 func (d *openBGPD) LastError(neighbor netip.Addr) (string, error) {
 	n, _, err := d.show(neighbor)
-	var logged []string
-	for l := range strings.Lines(d.proc.Log()) {
-		if strings.Contains(l, neighbor.String()) {
-			logged = append(logged, strings.TrimSpace(l))
-		}
-	}
-	return strings.Join(append([]string{n.LastError, n.LastReason, n.Sent, n.Received}, logged[max(0, len(logged)-5):]...), "; "), err
+	return strings.Join(append([]string{n.LastError, n.LastReason, n.Sent, n.Received}, d.logged(neighbor.String(), "")...), "; "), err
 }
 
 func (d *openBGPD) Refresh(neighbor netip.Addr) error {

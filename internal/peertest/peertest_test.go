@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
@@ -178,7 +177,7 @@ func TestDaemonsTellWhyTheyEnd(t *testing.T) {
 				if err := from.Disable(to, text); err != nil {
 					t.Fatal(err)
 				}
-				Until(t, 20*time.Second, string(at.Kind())+" shows the text", func() error {
+				Until(t, Patience, string(at.Kind())+" shows the text", func() error {
 					want := text
 					if !can {
 						want = "shutdown"

@@ -106,7 +106,7 @@ func (p *Proc) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end, and kills it after 10 seconds.
+// Stop asks the process to end, and kills it where it does not.
 func (p *Proc) Stop() {
 	p.t.Helper()
 	if !p.Running() {
@@ -115,7 +115,7 @@ func (p *Proc) Stop() {
 	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(Patience):
 		p.t.Errorf("%s does not end when asked", p.name)
 		p.Kill()
 	}
@@ -159,6 +159,11 @@ func Dir(t testing.TB) string {
 	}
 	return dir
 }
+
+// Patience is how long a test waits for what a daemon or a command does: long
+// enough for a machine with much else to do, since only a test that fails waits
+// to its end.
+const Patience = 2 * time.Minute
 
 // Until waits until f has no error, at most limit, and fails the test with the
 // last one.

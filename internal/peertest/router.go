@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -153,7 +154,7 @@ func (b *base) file(name, text string) string {
 func (b *base) ready(f func() error) {
 	b.t.Helper()
 	ended := false
-	err := Wait(20*time.Second, func() error {
+	err := Wait(Patience, func() error {
 		if ended = !b.proc.Running(); ended {
 			return nil
 		}
@@ -175,6 +176,18 @@ func (b *base) neighbor(a netip.Addr) (int, *Neighbor, error) {
 		}
 	}
 	return 0, nil, fmt.Errorf("%s: no neighbour %s", b.kind, a)
+}
+
+// logged returns the last lines of the daemon's log that have both texts. What a
+// daemon shows of a session's end may be of the next attempt already; its log
+// keeps it.
+func (b *base) logged(one, other string) (lines []string) {
+	for l := range strings.Lines(b.proc.Log()) {
+		if strings.Contains(l, one) && strings.Contains(l, other) {
+			lines = append(lines, strings.TrimSpace(l))
+		}
+	}
+	return lines[max(0, len(lines)-20):]
 }
 
 // add and remove keep the routes that are originated.
@@ -203,7 +216,7 @@ func (b *base) removeRules(rules []Rule) {
 // WaitState waits until a session has a state.
 func WaitState(t testing.TB, r Router, neighbor netip.Addr, want string) {
 	t.Helper()
-	Until(t, 20*time.Second, fmt.Sprintf("%s: session with %s is %s", r.Kind(), neighbor, want), func() error {
+	Until(t, Patience, fmt.Sprintf("%s: session with %s is %s", r.Kind(), neighbor, want), func() error {
 		s, err := r.State(neighbor)
 		if err == nil && s != want {
 			err = fmt.Errorf("it is %s", s)
@@ -215,7 +228,7 @@ func WaitState(t testing.TB, r Router, neighbor netip.Addr, want string) {
 // WaitRoutes waits until a router holds just these routes.
 func WaitRoutes(t testing.TB, r Router, family string, want []Route, masks ...Mask) {
 	t.Helper()
-	Until(t, 20*time.Second, fmt.Sprintf("%s has the %s routes", r.Kind(), family), func() error {
+	Until(t, Patience, fmt.Sprintf("%s has the %s routes", r.Kind(), family), func() error {
 		got, err := r.Routes(family)
 		if err != nil {
 			return err

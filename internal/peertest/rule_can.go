@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // RuleFamilies are the Flow Spec families that daemons of all these kinds know.
@@ -125,7 +124,7 @@ func MaskOf(k Kind) func(r *Rule) {
 func WaitRules(t testing.TB, r FlowSpec, family string, want []Rule, masks ...func(r *Rule)) {
 	t.Helper()
 	want = slices.DeleteFunc(slices.Clone(want), func(w Rule) bool { return w.Family != family || Takes(r.Kind(), &w) != nil })
-	Until(t, 20*time.Second, fmt.Sprintf("%s has the %s rules", r.Kind(), family), func() error {
+	Until(t, Patience, fmt.Sprintf("%s has the %s rules", r.Kind(), family), func() error {
 		got, err := r.Rules(family)
 		if err != nil {
 			return err
