@@ -76,14 +76,15 @@ func restarter(to *peertest.Host, seconds uint16, restarting bool, more ...wire.
 	})}, more...)}
 }
 
-// TestInteropGracefulRestartEndsWithItsTime has the peer not come back.
+// TestInteropGracefulRestartEndsWithItsTime has the peer not come back. Its time
+// is long enough to see the routes while they are stale.
 func TestInteropGracefulRestartEndsWithItsTime(t *testing.T) {
 	peertest.Need(t)
 	t.Parallel()
 	n := peertest.NewNet(t)
 	rh, ah, bh := n.Host(), n.Host(), n.Host()
 	r := startRIBD(t, rh, ribdConf{peers: []string{peerLine(ah.V4, speakerAS, gracefully), peerLine(bh.V4, 65012)}})
-	a := startSpeaker(t, ah, restarter(rh, 2, false))
+	a := startSpeaker(t, ah, restarter(rh, 15, false))
 	b := startSpeaker(t, bh, speakerOptions{as: 65012, to: rh.V4})
 	route := peertest.Route{Prefix: pfx("192.0.2.0/24"), Origin: "igp", ASPath: "65009"}
 	a.announce(route)

@@ -19,7 +19,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"ribd/engine/api/apiv1"
 	"ribd/internal/peertest"
@@ -102,7 +101,7 @@ func startRIBD(t testing.TB, h *peertest.Host, c ribdConf, files ...[2]string) *
 	}
 	r := &ribdProc{t: t, host: h, dir: peertest.Dir(t)}
 	r.proc = peertest.NewProc(t, h, "ribd", r.dir, []string{"GOMAXPROCS=2"}, bin, "serve", "--config", filepath.Join(r.dir, "ribd.yaml"))
-	r.http = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
+	r.http = &http.Client{Timeout: peertestWait, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", r.socket())
 		},
@@ -119,7 +118,7 @@ func startRIBD(t testing.TB, h *peertest.Host, c ribdConf, files ...[2]string) *
 func (r *ribdProc) start() {
 	r.t.Helper()
 	r.proc.Start()
-	peertest.Until(r.t, 20*time.Second, "ribd answers", func() error {
+	peertest.Until(r.t, peertestWait, "ribd answers", func() error {
 		if !r.proc.Running() {
 			r.t.Fatal("ribd ended at its start")
 		}
@@ -203,7 +202,7 @@ func (r *ribdProc) change(a netip.Addr, what, message string) {
 func (r *ribdProc) until(a netip.Addr, what string, ok func(p apiv1.Peer) bool) apiv1.Peer {
 	r.t.Helper()
 	var last apiv1.Peer
-	peertest.Until(r.t, 25*time.Second, fmt.Sprintf("ribd: peer %s: %s", a, what), func() error {
+	peertest.Until(r.t, peertestWait, fmt.Sprintf("ribd: peer %s: %s", a, what), func() error {
 		p, err := r.peer(a)
 		if err != nil {
 			return err
@@ -321,7 +320,7 @@ func (r *ribdProc) routes(query string) ([]peertest.Route, error) {
 // wantRoutes waits until a query answers with just these routes.
 func (r *ribdProc) wantRoutes(query string, want []peertest.Route, masks ...peertest.Mask) {
 	r.t.Helper()
-	peertest.Until(r.t, 20*time.Second, "ribd: routes?"+query, func() error {
+	peertest.Until(r.t, peertestWait, "ribd: routes?"+query, func() error {
 		got, err := r.routes(query)
 		if err != nil {
 			return err

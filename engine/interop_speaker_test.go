@@ -94,13 +94,19 @@ func newSpeaker(t testing.TB, h *peertest.Host, o speakerOptions) *speaker {
 func startSpeaker(t testing.TB, h *peertest.Host, o speakerOptions) *speaker {
 	t.Helper()
 	s := newSpeaker(t, h, o)
-	peertest.Until(t, 20*time.Second, "speaker: session with "+o.to.String(), s.connect)
+	peertest.Until(t, peertestWait, "speaker: session with "+o.to.String(), s.connect)
 	return s
 }
 
-// connect opens a session: it returns when both ends are established.
+// speakerStep is how long a speaker waits for a connection, and then for an
+// answer, before it tries again.
+const speakerStep = 20 * time.Second
+
+// connect opens a session: it returns when both ends are established. Of an
+// earlier one nothing is left then.
 func (s *speaker) connect() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	s.close()
+	ctx, cancel := context.WithTimeout(context.Background(), speakerStep)
 	defer cancel()
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: s.o.local.AsSlice()}}
 	d.SetMultipathTCP(false)
@@ -138,7 +144,7 @@ func (s *speaker) open() *wire.Open {
 }
 
 func (s *speaker) handshake(conn net.Conn) error {
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(speakerStep))
 	ours := s.open()
 	if _, err := conn.Write(wire.AppendOpen(nil, ours)); err != nil {
 		return err
@@ -339,7 +345,7 @@ func (s *speaker) got(f string) (out []peertest.Route) {
 // wantRoutes waits until the speaker holds just these routes.
 func (s *speaker) wantRoutes(f string, want []peertest.Route, masks ...peertest.Mask) {
 	s.t.Helper()
-	peertest.Until(s.t, 20*time.Second, "speaker: the "+f+" routes", func() error { return peertest.Diff(s.got(f), want, masks...) })
+	peertest.Until(s.t, peertestWait, "speaker: the "+f+" routes", func() error { return peertest.Diff(s.got(f), want, masks...) })
 }
 
 // look runs f while nothing changes.
@@ -352,7 +358,7 @@ func (s *speaker) look(f func()) {
 // until waits until ok, which is run while nothing changes.
 func (s *speaker) until(what string, ok func() bool) {
 	s.t.Helper()
-	peertest.Until(s.t, 25*time.Second, "speaker: "+what, func() error {
+	peertest.Until(s.t, peertestWait, "speaker: "+what, func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !ok() {
