@@ -73,7 +73,7 @@ func withRules(t *testing.T) string {
 		fan.Announce(tab, k, l, &rib.Path{Peer: n, Attrs: id, Received: 1767323045, Filtered: why})
 	}
 	fan.Flush()
-	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	if err := f.Wait(ctx, r.Mark(nil)); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,10 @@ import (
 
 const sample = "../../sample/sample.mrt.zst"
 
+// patience is how long a test waits, on a machine with much else to do: only a
+// test that fails waits to its end.
+const patience = 5 * time.Minute
+
 // server starts a ribd with the sample and returns its URL.
 func server(t *testing.T, more ...config.Listen) string {
 	t.Helper()
@@ -32,13 +36,13 @@ func server(t *testing.T, more ...config.Listen) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := e.Shutdown(ctx); err != nil {
 			t.Error(err)
 		}
 	})
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if ok, waits := e.Ready(); ok {
 			return "http://" + e.Addrs()[0].String()
 		} else if time.Now().After(end) {
@@ -51,7 +55,7 @@ func server(t *testing.T, more ...config.Listen) string {
 func ask(t *testing.T, server, stdin string, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	code = run(ctx, append([]string{"--server", server}, args...), strings.NewReader(stdin), &o, &e)
 	return code, o.String(), e.String()
@@ -167,7 +171,7 @@ func TestALineOfStandardInputIsAnsweredBeforeTheNext(t *testing.T) {
 	url := server(t)
 	in, typed := io.Pipe()
 	shown, out := io.Pipe()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	ended := make(chan int, 1)
 	go func() {

@@ -124,7 +124,7 @@ func withSessions(t *testing.T, change ...func(*api.Options)) (url string, s *se
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_ = server.Shutdown(ctx)
 		if err := <-served; err != nil {
@@ -140,7 +140,7 @@ func withSessions(t *testing.T, change ...func(*api.Options)) (url string, s *se
 func askAt(t *testing.T, server, stdin string, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	now := func() time.Time { return time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC) }
 	code = runAt(ctx, append([]string{"--server", server}, args...), strings.NewReader(stdin), &o, &e, now)

@@ -19,6 +19,10 @@ import (
 
 const sample = "../../sample/sample.mrt.zst"
 
+// patience is how long a test waits, on a machine with much else to do: only a
+// test that fails waits to its end.
+const patience = 5 * time.Minute
+
 // TestMain lets the test binary be ribd itself, so that tests can send signals
 // to a process.
 func TestMain(m *testing.M) {
@@ -96,7 +100,7 @@ func (p *process) base() string {
 	select {
 	case a := <-p.addr:
 		return "http://" + a
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		p.t.Fatal("it never listens")
 		return ""
 	}
@@ -114,7 +118,7 @@ func (p *process) wait() int {
 	select {
 	case <-end:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		p.t.Fatal("it never ends")
 		return -1
 	}
@@ -136,7 +140,7 @@ func get(t *testing.T, url string) (int, string) {
 
 func ready(t *testing.T, base string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if status, _ := get(t, base+"/readyz"); status == 200 {
 			return
 		}
@@ -212,7 +216,7 @@ func TestStrictEndsWithAnErrorWhereAFileIsCutOff(t *testing.T) {
 func command(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	code = run(ctx, args, strings.NewReader(""), &o, &e)
 	return code, o.String(), e.String()
