@@ -238,7 +238,7 @@ func (e *env) announceOnce(r *rival, n int) (a announced, err error) {
 			}
 		case <-sink.done:
 			return a, sink.ended()
-		case <-time.After(10 * time.Second):
+		case <-time.After(speakerLimit):
 			return a, fmt.Errorf("route %d, %v, did not come to the peer", i, p)
 		}
 	}

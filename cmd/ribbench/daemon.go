@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -42,12 +43,13 @@ type rival struct {
 // daemon is one that runs.
 type daemon struct {
 	*rival
-	cmd  *exec.Cmd
-	dir  string
-	to   netip.AddrPort
-	log  string
-	base float64
-	cpu0 time.Duration
+	cmd   *exec.Cmd
+	ended chan struct{}
+	dir   string
+	to    netip.AddrPort
+	log   string
+	base  float64
+	cpu0  time.Duration
 }
 
 func inPath(names ...string) func(*env) (string, error) {
@@ -96,7 +98,7 @@ func (d *daemon) ask(path string, into any, n *int) (int, error) {
 
 // get asks ribd's API on its socket.
 func (d *daemon) get(path string) (*http.Response, error) {
-	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+	c := http.Client{Timeout: speakerLimit, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return net.Dial("unix", filepath.Join(d.dir, "http.sock"))
 	}}}
 	return c.Get("http://ribd" + path)
@@ -168,14 +170,27 @@ func sumOf(pattern *regexp.Regexp, text []byte) (n int, err error) {
 	return n, nil
 }
 
+// errEnded is of a daemon that ended at its start.
+var errEnded = errors.New("it ended")
+
 // launch starts a daemon on a free port of loopback and waits until it listens.
 // nil, nil: it is not on this machine.
-func (e *env) launch(r *rival) (*daemon, error) {
+func (e *env) launch(r *rival) (d *daemon, err error) {
 	program, err := r.find(e)
 	if err != nil || program == "" {
 		return nil, err
 	}
-	d := &daemon{rival: r}
+	// A port that was free may be another program's when the daemon wants it.
+	for range 3 {
+		if d, err = e.launchOn(r, program); !errors.Is(err, errEnded) {
+			break
+		}
+	}
+	return d, err
+}
+
+func (e *env) launchOn(r *rival, program string) (d *daemon, err error) {
+	d = &daemon{rival: r, ended: make(chan struct{})}
 	if d.to, err = freePort(); err != nil {
 		return nil, err
 	}
@@ -195,8 +210,16 @@ func (e *env) launch(r *rival) (*daemon, error) {
 	if err = d.cmd.Start(); err != nil {
 		return nil, err
 	}
-	for range 400 {
-		time.Sleep(25 * time.Millisecond)
+	go func() { d.cmd.Wait(); close(d.ended) }()
+	why := fmt.Errorf("not within %s", speakerLimit)
+wait:
+	for end := time.Now().Add(speakerLimit); time.Now().Before(end); {
+		select {
+		case <-d.ended:
+			why = errEnded
+			break wait
+		case <-time.After(25 * time.Millisecond):
+		}
 		c, err := net.DialTimeout("tcp", d.to.String(), time.Second)
 		if err != nil {
 			continue
@@ -211,7 +234,7 @@ func (e *env) launch(r *rival) (*daemon, error) {
 	}
 	text, _ := os.ReadFile(d.log)
 	d.stop()
-	return nil, fmt.Errorf("%s does not listen on %s:\n%s", r.name, d.to, text)
+	return nil, fmt.Errorf("%s does not listen on %s: %w\n%s", r.name, d.to, why, text)
 }
 
 // freePort returns a port of loopback that nobody listens on.
@@ -239,13 +262,11 @@ func (d *daemon) explain(err *error) {
 // stop ends the daemon.
 func (d *daemon) stop() {
 	d.cmd.Process.Signal(syscall.SIGTERM)
-	gone := make(chan struct{})
-	go func() { d.cmd.Wait(); close(gone) }()
 	select {
-	case <-gone:
+	case <-d.ended:
 	case <-time.After(20 * time.Second):
 		d.cmd.Process.Kill()
-		<-gone
+		<-d.ended
 	}
 	os.RemoveAll(d.dir)
 }

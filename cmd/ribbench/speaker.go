@@ -41,7 +41,7 @@ type speaker struct {
 // speak opens a session from a loopback address to a daemon and brings it up. It
 // is for IPv4 unicast, and for other families that are named.
 func speak(from netip.Addr, to netip.AddrPort, as uint32, addPath bool, seen func(msg []byte), also ...wire.Family) (*speaker, error) {
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 10 * time.Second}
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: speakerLimit}
 	conn, err := d.Dial("tcp", to.String())
 	if err != nil {
 		return nil, err
