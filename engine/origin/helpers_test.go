@@ -119,6 +119,9 @@ func tryRig(t testing.TB, o Options) (*rig, error) {
 	}
 	r := &rig{t: t, rib: tables, sources: map[rib.PeerNum][]string{}}
 	o.RIB, o.Log = tables, silent
+	if o.tick == 0 {
+		o.tick = time.Hour // nothing is written behind a test's back
+	}
 	if o.Source == nil {
 		o.Source = func(n rib.PeerNum, only []string) { r.sources[n] = only }
 	}
