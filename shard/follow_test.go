@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
 	"ribd/shard/rib"
+	"ribd/trie"
 	"ribd/wire"
 )
 
@@ -119,7 +121,7 @@ func (c *copyOf) compare(t *testing.T, m *model) {
 func TestFollowersRebuildTheTable(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	w := newWorld(t, seed, Options{Shards: 2, FeedSize: 512, MaxViews: 1000, IDRest: 1})
+	w := newWorld(t, seed, Options{Shards: 2, FeedSize: 2048, MaxViews: 1000, IDRest: 1})
 	quick, lazy, slow := &copyOf{f: w.r.Follow("")}, &copyOf{f: w.r.Follow("")}, &copyOf{f: w.r.Follow("")}
 	for i := range 20000 {
 		w.step()
@@ -197,4 +199,37 @@ func TestWaitReturnsWithTheNextChange(t *testing.T) {
 		t.Errorf("the change is of %d, now is %d", buf[0].Time, now)
 	}
 	r.Sync()
+}
+
+// Who reads of a change finds it in the tables, and counted.
+func TestCountsAreThereWhenAChangeIsRead(t *testing.T) {
+	l := newLab(t, Options{Shards: 2}, 1)
+	f := l.r.Follow("")
+	defer f.Close()
+	v := f.Snapshot()
+	v.Close()
+	next := make(chan struct{})
+	defer close(next)
+	go func() {
+		for i := uint32(0); ; i++ {
+			if _, more := <-next; !more {
+				return
+			}
+			l.announce(rib.TableIPv4Unicast, trie.Key4(ten|i<<8), 24, rib.Path{Peer: l.nums[0]})
+			l.f.Flush()
+		}
+	}()
+	buf := make([]Change, 8)
+	for i := range int64(2000) {
+		next <- struct{}{}
+		for n := 0; n == 0; runtime.Gosched() {
+			var ok bool
+			if n, ok = f.Next(buf); !ok {
+				t.Fatal("fell behind")
+			}
+		}
+		if st, _ := l.r.PeerStatus(l.nums[0]); len(st.Counts) == 0 || st.Counts[0].Paths != i+1 || st.Counts[0].Best != i+1 {
+			t.Fatalf("route %d: %+v", i, st.Counts)
+		}
+	}
 }

@@ -90,8 +90,9 @@ func (s *shard) publish() {
 		// No long view reads a state again, so it is born when it is replaced.
 		s.trees.Retire(old, stWords, s.version)
 	}
+	s.flushCounts()
 	s.published.Store(ref)
-	s.feed.publish() // who reads of a change finds it in the tables
+	s.feed.publish() // who reads of a change finds it in the tables, and counted
 	epoch := s.r.domain.Advance()
 	s.trees.Publish(s.version, epoch)
 	s.blocks.Publish(s.version, epoch)
@@ -100,7 +101,6 @@ func (s *shard) publish() {
 	s.version++
 	s.active = false
 	s.feed.wake()
-	s.flushCounts()
 	s.reclaim()
 	s.note()
 	if s.version > s.r.o.rebaseVersions && !s.guest {
