@@ -24,10 +24,14 @@ func (m *Manager) Briefs(dst []Brief) []Brief {
 	from := len(dst)
 	for _, p := range m.all() {
 		p.mu.Lock()
-		dst = append(dst, Brief{
+		b := Brief{
 			ID: rib.PeerID(rib.SourceBGP, "", p.addr, p.peerAS), Address: p.addr,
-			State: p.state, Reason: p.reason, Enabled: p.enabled, Session: p.current,
-		})
+			State: p.state, Reason: p.reason, Enabled: p.enabled,
+		}
+		if p.state == fsm.Established { // else current ends just now
+			b.Session = p.current
+		}
+		dst = append(dst, b)
 		p.mu.Unlock()
 	}
 	slices.SortFunc(dst[from:], func(a, b Brief) int { return a.Address.Compare(b.Address) })
