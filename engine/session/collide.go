@@ -74,7 +74,7 @@ func (p *peer) yield(c *conn, o *wire.Open) {
 		return
 	}
 	late := false
-	t := time.AfterFunc(yieldFor, func() {
+	t := time.AfterFunc(p.m.yieldFor, func() {
 		p.mu.Lock()
 		late = true
 		p.mu.Unlock()

@@ -47,7 +47,7 @@ func FuzzConnection(f *testing.F) {
 		}
 		st.Enable(farAddr.String()) // out of what the last one has led to
 		here, there := net.Pipe()
-		there.SetDeadline(time.Now().Add(10 * time.Second))
+		there.SetDeadline(time.Now().Add(patience))
 		st.take(far, &plainLink{conn: here})
 		go io.Copy(io.Discard, there)
 		if data[0]&1 == 1 {

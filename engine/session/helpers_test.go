@@ -124,10 +124,14 @@ func peerTo(addr netip.Addr, port uint16, as uint32, local netip.Addr, change ..
 	return p
 }
 
+// patience bounds what tests wait for: a slow machine needs a hundred times as
+// long as another.
+const patience = 2 * time.Minute
+
 // eventually waits until ok says so.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	end := time.Now().Add(15 * time.Second)
+	end := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
@@ -148,7 +152,7 @@ func (s *station) status(peer netip.Addr) Status {
 func (s *station) wait(peer netip.Addr, what string, ok func(Status) bool) Status {
 	s.t.Helper()
 	var last Status
-	end := time.Now().Add(15 * time.Second)
+	end := time.Now().Add(patience)
 	for {
 		var err error
 		if last, err = s.Peer(peer.String()); err == nil && ok(last) {
@@ -188,7 +192,7 @@ type raw struct {
 }
 
 func dialFrom(from netip.Addr, to *station) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: 5 * time.Second}
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), Timeout: patience}
 	return d.Dial("tcp", netip.AddrPortFrom(to.addr(), to.port).String())
 }
 
@@ -205,7 +209,7 @@ func dialRaw(t testing.TB, from netip.Addr, to *station) *raw {
 
 func (r *raw) write(b []byte) {
 	r.t.Helper()
-	r.c.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	r.c.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := r.c.Write(b); err != nil {
 		r.t.Fatalf("write: %v", err)
 	}
@@ -213,7 +217,7 @@ func (r *raw) write(b []byte) {
 
 // read returns the next message.
 func (r *raw) read() (wire.MessageType, []byte, error) {
-	r.c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	r.c.SetReadDeadline(time.Now().Add(patience))
 	b := make([]byte, wire.HeaderLen, 4096)
 	if _, err := io.ReadFull(r.c, b); err != nil {
 		return 0, nil, err

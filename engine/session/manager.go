@@ -43,6 +43,8 @@ type Manager struct {
 	calls   caller
 	bufs    buffers
 	dial    func(context.Context, *peer, *config.Peer, string) (link, error)
+	// yieldFor is the constant, but for tests of slow machines.
+	yieldFor time.Duration
 
 	apply sync.Mutex // one change of configuration at a time
 
@@ -75,7 +77,7 @@ func New(o Options) *Manager {
 		o.MaxPending = defaultMaxPending
 	}
 	return &Manager{
-		o: o, log: o.Log, rib: o.RIB, base: time.Now(), closing: make(chan struct{}), dial: dialTCP,
+		o: o, log: o.Log, rib: o.RIB, base: time.Now(), closing: make(chan struct{}), dial: dialTCP, yieldFor: yieldFor,
 		listeners: map[string]*listener{}, keys: secrets{},
 		peers: map[netip.Addr]*peer{}, ranges: map[netip.Prefix]*span{},
 	}

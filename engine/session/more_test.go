@@ -29,6 +29,7 @@ func TestCollision(t *testing.T) {
 			t.Parallel()
 			n := loopback()
 			a := newStation(t, 65001, n.a, nil)
+			a.yieldFor = patience
 			l, err := net.Listen("tcp", netip.AddrPortFrom(n.b, 0).String())
 			if err != nil {
 				t.Fatal(err)
@@ -53,7 +54,7 @@ func TestCollision(t *testing.T) {
 			// The OPEN comes over the connection that loses first: nothing may be
 			// established over it.
 			loser.write(append(wire.AppendOpen(nil, o), wire.AppendKeepalive(nil)...))
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // it waits for the other OPEN
 			winner.write(append(wire.AppendOpen(nil, o), wire.AppendKeepalive(nil)...))
 			winner.want(wire.MsgKeepalive)
 			loser.wantNotification(wire.CodeCease, wire.CeaseCollision)
@@ -125,7 +126,7 @@ func TestShutdownDoesNotWaitForThoseThatDoNotRead(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	a.Shutdown(ctx, false)
-	if took := time.Since(began); took > 15*time.Second {
+	if took := time.Since(began); took > patience {
 		t.Errorf("it took %v", took)
 	}
 	if _, err := a.Apply(a.set); err == nil {

@@ -36,19 +36,19 @@ func TestTwoManagersMeet(t *testing.T) {
 			if sa.Negotiated.Hostname != "b" || sa.Negotiated.HoldTime != 90*time.Second {
 				t.Errorf("hostname %q, hold time %v", sa.Negotiated.Hostname, sa.Negotiated.HoldTime)
 			}
-			if err := sb.Send(append(update(c.as, 0, 100), endOfRIB()...), 2, 0); err != nil && c.as != 65001 {
-				t.Fatal(err)
-			}
-			if c.as != 65001 {
-				eventually(t, "100 paths", func() bool { return a.paths() == 100 })
-			}
-			if st := a.status(n.b); len(st.History) == 0 || !st.Transport.Connected {
-				t.Errorf("history %s", historyText(st))
-			}
-			// Calls that crossed can end the session just now: then there is none to
-			// say good-bye over, and the next one is asked.
+			// Calls that crossed can end the session just now: then the next one is sent
+			// the routes.
+			var told *Session
+			eventually(t, "100 paths", func() bool {
+				if s := b.status(n.a).Session; s != nil && s != told && s.Send(append(update(c.as, 0, 100), endOfRIB()...), 2, 0) == nil {
+					told = s
+				}
+				return told != nil && (c.as == 65001 || a.paths() == 100)
+			})
+			a.wait(n.b, "connected", func(s Status) bool { return len(s.History) > 0 && s.Transport.Connected })
+			// As above: there may be none to say good-bye over.
 			var x *Notification
-			for again := 0; again < 5 && (x == nil || x.Message != "bye"); again++ {
+			for again := 0; again < 50 && (x == nil || x.Message != "bye"); again++ {
 				if err := a.Enable(n.b.String()); err != nil {
 					t.Fatal(err)
 				}

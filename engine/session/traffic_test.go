@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -116,7 +117,8 @@ func TestASlowPeerIsSentEverythingInOrder(t *testing.T) {
 	a := newStation(t, 65001, n.a, nil)
 	a.apply(peerTo(n.b, 0, 65002, n.a))
 	r := dialRaw(t, n.b, a)
-	r.shake(&wire.Open{AS: 65002, HoldTime: 3, ID: 7, Capabilities: openOf(65002, 2).Capabilities})
+	r.c.(*net.TCPConn).SetReadBuffer(64 << 10) // and no more later
+	r.shake(&wire.Open{AS: 65002, HoldTime: 9, ID: 7, Capabilities: openOf(65002, 2).Capabilities})
 	s := a.up(n.b)
 	chunk := func(i uint32) []byte {
 		var b []byte
@@ -146,14 +148,19 @@ func TestASlowPeerIsSentEverythingInOrder(t *testing.T) {
 		}
 	}()
 	sent := make(chan error, 1)
-	go func() { sent <- s.Send(chunk(taken), 32, 0) }()
+	const more = 160 // chunks, 20 MB: no socket takes as much
+	var rest []byte
+	for i := range uint32(more) {
+		rest = append(rest, chunk(taken+i)...)
+	}
+	go func() { sent <- s.Send(rest, more*32, 0) }()
 	select {
 	case err := <-sent:
 		t.Fatalf("Send returned although nobody reads: %v", err)
-	case <-time.After(2 * time.Second):
+	case <-time.After(4 * time.Second): // longer than from one KEEPALIVE to the next
 	}
 	keepalives, got := 0, uint32(0)
-	for got < (taken+1)*32 {
+	for got < (taken+more)*32 {
 		mt, b, err := r.read()
 		if err != nil {
 			t.Fatal(err)
@@ -174,8 +181,8 @@ func TestASlowPeerIsSentEverythingInOrder(t *testing.T) {
 	if keepalives == 0 {
 		t.Error("no KEEPALIVE came while the table was written")
 	}
-	if st := a.status(n.b); st.State != fsm.Established || st.Messages.Sent.Update != uint64(taken+1)*32 {
-		t.Errorf("state %s, %d updates sent, want %d", st.State, st.Messages.Sent.Update, (taken+1)*32)
+	if st := a.status(n.b); st.State != fsm.Established || st.Messages.Sent.Update != uint64(taken+more)*32 {
+		t.Errorf("state %s, %d updates sent, want %d", st.State, st.Messages.Sent.Update, (taken+more)*32)
 	}
 }
 
