@@ -84,7 +84,9 @@ func (s *shard) rejudge(filters map[rib.PeerNum]rib.Filter, w *waiter) {
 			maps.DeleteFunc(j.filters, func(n rib.PeerNum, _ rib.Filter) bool { return filters[n] != nil })
 		}
 	}
-	s.jobs = append(s.jobs, &job{kind: jobJudge, filters: maps.Clone(filters), waiter: w})
+	filters = maps.Clone(filters)
+	maps.DeleteFunc(filters, func(n rib.PeerNum, _ rib.Filter) bool { return s.down.Has(n) }) // DropPeer went before it
+	s.jobs = append(s.jobs, &job{kind: jobJudge, filters: filters, waiter: w})
 }
 
 // RejudgeKeys is Rejudge for the paths of single prefixes of n bits of one table:
@@ -200,7 +202,7 @@ func (r *RIB) Stale(peer rib.PeerNum, t rib.TableID, kind rib.Stale, each func(r
 func (s *shard) stale(n rib.PeerNum, fam uint8, kind rib.Stale, each func(rib.AttrID) (rib.AttrID, bool)) {
 	p := s.peer(n)
 	bit := uint64(1) << fam
-	if p.refreshing&bit == 0 || p.fresh&bit != 0 {
+	if p.refreshing&bit == 0 || p.fresh&bit != 0 || s.down.Has(n) { // DropPeer went before it
 		return
 	}
 	s.jobs = append(s.jobs, &job{kind: jobStale, peer: n, fam: fam, mark: p.marks&bit != 0, stale: kind, each: each})

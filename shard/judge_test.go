@@ -351,3 +351,42 @@ func TestStaleRoutes(t *testing.T) {
 	l.r.EndRefresh(peer, tb)
 	count(map[rib.Stale]int{rib.StaleNo: 30})
 }
+
+// TestNobodyHearsOfAPeerThatIsGone drops a peer while what Stale asks for still
+// waits: DropPeer goes before it. Its routes, marked, would come after the end of
+// their peer.
+func TestNobodyHearsOfAPeerThatIsGone(t *testing.T) {
+	l := newLab(t, Options{Shards: 1}, 1)
+	defer l.f.Close()
+	const tb = rib.TableIPv4Unicast
+	peer := l.nums[0]
+	for i := range uint32(10) {
+		l.announce(tb, trie.Key4(ten|i<<12), 24, rib.Path{Peer: peer})
+	}
+	l.sync()
+	l.r.Refresh(peer, tb)
+	c := &copyOf{f: l.r.Follow("")}
+	defer c.f.Close()
+	c.reset()
+	if len(c.routes) != 10 {
+		t.Fatalf("the follower has %d prefixes", len(c.routes))
+	}
+	queued, dropped := make(chan struct{}), make(chan struct{})
+	l.r.enqueue(l.r.shards[0], &batch{then: func(s *shard) {
+		<-queued
+		go func() {
+			l.r.DropPeer(peer)
+			close(dropped)
+		}()
+		(<-s.ctl)()
+	}})
+	l.r.Stale(peer, tb, rib.StaleGR, nil)
+	l.r.enqueue(l.r.shards[0], &batch{then: (*shard).settleRefreshes}) // as Sync does
+	close(queued)
+	<-dropped
+	l.r.Settle()
+	c.take(t, l.r, 1<<30)
+	if len(c.routes) != 0 {
+		t.Errorf("the follower has %+v of a peer that is gone", c.routes)
+	}
+}

@@ -110,8 +110,8 @@ func (s *shard) endRefresh(n rib.PeerNum, fam uint8) {
 		return
 	}
 	p.refreshing &^= bit
-	if p.fresh&bit != 0 {
-		return // a first dump: all there is has come since
+	if p.fresh&bit != 0 || s.down.Has(n) {
+		return // a first dump: all there is has come since; or DropPeer went before it
 	}
 	s.jobs = append(s.jobs, &job{kind: jobRefresh, peer: n, fam: fam, mark: p.marks&bit != 0})
 }
