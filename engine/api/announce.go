@@ -187,7 +187,7 @@ func inList(p *problem, i int) *problem {
 
 // route is the input as origin takes it. It borrows.
 func (in *pathInput) route() origin.Route {
-	return origin.Route{Key: in.originKey(), Labels: in.labels, Attrs: in.attrs, Peers: in.peers, TTL: in.ttl}
+	return origin.Route{Key: in.originKey(), Labels: in.labels, Attrs: in.attrs, Peers: in.peers, TTL: in.ttl, From: in.from}
 }
 
 func (in *pathInput) originKey() origin.Key {

@@ -15,10 +15,14 @@ func TestExpiresAtCountsFromItsLine(t *testing.T) {
 	var r pathReader
 	r.begin(nil, takesAnnounce, false)
 	time.Sleep(20 * time.Millisecond)
-	end := time.Now().Add(time.Hour)
+	end := time.Now().Add(time.Hour).Round(0)
 	in, p := r.read([]byte(`{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66","expires_at":"` + end.UTC().Format(time.RFC3339Nano) + `"}`))
 	if p != nil || in.ttl > time.Hour {
 		t.Errorf("ttl %v, %v", in.ttl, p)
+	}
+	// It ends then, however long it waits for others before it is carried out.
+	if r := in.route(); !r.From.Add(r.TTL).Equal(end) {
+		t.Errorf("ends at %v, want %v", r.From.Add(r.TTL), end)
 	}
 	if _, p = r.read([]byte(`{"prefix":"10.9.1.0/24","next_hop":"192.0.2.66","expires_at":"` + time.Now().Add(-time.Millisecond).UTC().Format(time.RFC3339Nano) + `"}`)); p == nil {
 		t.Error("an end that is past is taken")
@@ -86,13 +90,17 @@ func TestLongListsToShowAreBounded(t *testing.T) {
 		<-out
 		return nil, nil, nil
 	}
-	done := make(chan int)
+	done := make(chan int, maxPreviews)
 	for range maxPreviews {
 		go func() {
 			code, _, _ := s.do("POST", "/api/v1/updates", list, "Content-Type", js)
 			done <- code
 		}()
-		<-in
+		select {
+		case <-in:
+		case code := <-done:
+			t.Fatalf("%d, and nothing was shown", code)
+		}
 	}
 	if code, answer, h := s.do("POST", "/api/v1/updates", list, "Content-Type", js); code != 503 || len(h.Peek("Retry-After")) == 0 {
 		t.Errorf("%d %s", code, answer)

@@ -21,6 +21,7 @@ type pathInput struct {
 	attrs     []byte        // canonical, with NEXT_HOP; not of one that is to be withdrawn
 	peers     []string      // ids, sorted; nil: all
 	ttl       time.Duration // 0: not said
+	from      time.Time     // that ttl counts from; zero: when it is carried out
 	send      bool          // of POST updates: originate it, too
 	withdraw  bool          // of POST updates: what a withdrawal of it looks like
 }

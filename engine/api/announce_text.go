@@ -269,7 +269,8 @@ func (r *pathReader) readExpiry() *problem {
 		return bad("expires_at", `%q is no time such as "2026-01-02T03:04:05Z" (RFC 3339)`, shown(s))
 	}
 	// A body of lines may be open for days: now is now.
-	if r.in.ttl = time.Until(t); r.in.ttl <= 0 {
+	r.in.from = time.Now()
+	if r.in.ttl = t.Sub(r.in.from); r.in.ttl <= 0 {
 		return bad("expires_at", "%s is past", t.UTC().Format(time.RFC3339))
 	}
 	return nil

@@ -103,6 +103,9 @@ func (m *Manager) announce(r *Route, res *Result) (err error) {
 	}
 	if ttl > 0 {
 		v.expires = v.renewed + int64(ttl)
+		if !r.From.IsZero() && r.TTL > 0 {
+			v.expires = r.From.UnixNano() + int64(ttl)
+		}
 	}
 	e := m.lookup(t, &k)
 	isNew := e == nil || !e.live

@@ -62,10 +62,11 @@ type Route struct {
 	Attrs []byte
 	// Peers is the ids of the peers that it is meant for; none: all of them.
 	Peers []string
-	// TTL is how long it is to last from now; 0: until it is withdrawn, but
-	// Guards.DefaultTTL holds for what is guarded. Announce reads it, nothing
-	// returns it.
-	TTL time.Duration
+	// TTL is how long it is to last; 0: until it is withdrawn, but
+	// Guards.DefaultTTL holds for what is guarded. From is what TTL counts from;
+	// zero: now. Announce reads them, nothing returns them.
+	TTL  time.Duration
+	From time.Time
 
 	// What the Manager knows; Announce does not read it.
 	Expires time.Time   // zero: never
