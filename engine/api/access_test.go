@@ -195,7 +195,9 @@ func TestUnixSocketIsForOwnerAndGroup(t *testing.T) {
 	if r.StatusCode != 202 {
 		t.Errorf("a change by the socket: %d", r.StatusCode)
 	}
-	_ = s.Shutdown(t.Context())
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	_ = s.Shutdown(ctx)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}

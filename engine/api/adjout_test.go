@@ -104,7 +104,7 @@ func randomOut(t testing.TB, seed uint64, n int) (*Server, []sentRoute) {
 		comms []uint32
 	}
 	sources := map[key]source{}
-	var prefixes []netip.Prefix
+	prefixes := map[netip.Prefix]bool{}
 	for len(prefixes) < n {
 		a := netip.AddrFrom4([4]byte{10, byte(rng.IntN(8)), byte(rng.IntN(4)), byte(rng.IntN(256))})
 		bits := 4 + rng.IntN(29)
@@ -113,10 +113,10 @@ func randomOut(t testing.TB, seed uint64, n int) (*Server, []sentRoute) {
 			bits = 20 + rng.IntN(40)
 		}
 		p, _ := a.Prefix(bits)
-		if slices.Contains(prefixes, p) {
+		if prefixes[p] {
 			continue
 		}
-		prefixes = append(prefixes, p)
+		prefixes[p] = true
 		for i, num := range nums {
 			if rng.IntN(3) == 0 {
 				continue
@@ -190,6 +190,10 @@ func TestWhatIsSentTakesEveryFilter(t *testing.T) {
 	}
 	for _, n := range []int{40, 9000} {
 		s, model := randomOut(t, uint64(n), n)
+		fields := ""
+		if n > 1000 { // whole rows of so many take minutes on a slow machine
+			fields = "&fields=prefix,path_id,peer,rank,as_path"
+		}
 		for _, c := range []struct {
 			q    string
 			keep func(sentRoute) bool
@@ -231,14 +235,14 @@ func TestWhatIsSentTakesEveryFilter(t *testing.T) {
 				}
 			}
 			uri := "/api/v1/routes?table=adj-out&peer=" + transitA + c.q
-			_, body, _ := s.do("GET", uri, "", "Accept", typeNDJSON)
+			_, body, _ := s.do("GET", uri+fields, "", "Accept", typeNDJSON)
 			got := shownRoutes(lines[apiv1.Route](t, body))
 			sameRows(t, fmt.Sprintf("%d %s, lines", n, c.q), got, want)
 			limit := fmt.Sprintf("&limit=%d", 7+n/8)
 			got = nil
 			for cursor := ""; ; {
 				var page apiv1.Routes
-				s.get(t, 200, uri+limit+cursor, &page)
+				s.get(t, 200, uri+fields+limit+cursor, &page)
 				got = append(got, shownRoutes(page.Routes)...)
 				if page.Next == nil {
 					break

@@ -46,6 +46,7 @@ func gobgpAttrs(t testing.TB, list ...bgp.PathAttributeInterface) string {
 func seq(typ uint8, as ...uint32) *bgp.As4PathParam { return bgp.NewAs4PathParam(typ, as) }
 
 func TestAPathIsReadIntoTheAttributesThatItNames(t *testing.T) {
+	_, s, _ := withSessions(t)
 	igp, egp, incomplete := bgp.NewPathAttributeOrigin(0), bgp.NewPathAttributeOrigin(1), bgp.NewPathAttributeOrigin(2)
 	path := func(p ...bgp.AsPathParamInterface) bgp.PathAttributeInterface {
 		return bgp.NewPathAttributeAsPath(p)
@@ -93,7 +94,7 @@ func TestAPathIsReadIntoTheAttributesThatItNames(t *testing.T) {
 		{`"peer":"1.2.3.4","peer_id":"x","peer_asn":1,"source":"bgp","best":true,"best_reason":null,"rank":1,"origin_asn":5,"neighbor_asn":[{"a":[1,2.5e3,"\u00e9"]}],"attrs_id":7,"received_at":"x","stale":null,"filtered":false,"filter_reason":null,"rpki":null,"nlri_text":"x","next_hop":"192.0.2.1"`,
 			[]bgp.PathAttributeInterface{igp, path(), hop("192.0.2.1")}},
 	} {
-		in, p := readOne(t, `{"prefix":"203.0.113.0/24",`+c.json+`}`)
+		in, p := readWith(s, `{"prefix":"203.0.113.0/24",`+c.json+`}`, takesAnnounce, false)
 		if p != nil {
 			t.Errorf("%s: %v %s", c.json, p, p.detail)
 			continue
@@ -258,6 +259,7 @@ func randomAttrs(r *rand.Rand, v6 bool) (b []byte) {
 }
 
 func TestFamiliesFollowFromThePrefixOrAreNamed(t *testing.T) {
+	_, s, _ := withSessions(t)
 	for _, c := range []struct {
 		json, family, prefix, nlri, labels string
 		rd                                 uint64
@@ -277,7 +279,7 @@ func TestFamiliesFollowFromThePrefixOrAreNamed(t *testing.T) {
 		if strings.HasPrefix(c.family, "ipv6") {
 			hop = "2001:db8::9"
 		}
-		in, p := readOne(t, `{`+c.json+`,"next_hop":"`+hop+`"}`)
+		in, p := readWith(s, `{`+c.json+`,"next_hop":"`+hop+`"}`, takesAnnounce, false)
 		if c.family == "" {
 			if p == nil {
 				t.Errorf("%s: read", c.json)
@@ -318,6 +320,7 @@ func TestNextHopsFollowTheFamily(t *testing.T) {
 }
 
 func TestWhatIsWrongIsNamed(t *testing.T) {
+	_, s, _ := withSessions(t)
 	deep := strings.Repeat("[", 100) + strings.Repeat("]", 100)
 	for _, c := range []struct{ json, param, detail string }{
 		{``, "body", "JSON object"},
@@ -418,7 +421,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{`{"peer":tru}`, "body", "no JSON"},
 		{"{\"prefix\":\"10.0.0.0/8\",\"next_hop\":\"1.2.3.4\"}\x00", "body", "follows"},
 	} {
-		_, p := readOne(t, c.json)
+		_, p := readWith(s, c.json, takesAnnounce, false)
 		if p == nil {
 			t.Errorf("%s: read", shown(c.json))
 			continue

@@ -165,7 +165,7 @@ func TestTLS(t *testing.T) {
 	})
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer tr.CloseIdleConnections()
-	client := &http.Client{Transport: tr}
+	client := &http.Client{Transport: tr, Timeout: patience}
 	r, err := client.Get("https://" + s.addr + "/api/v1/lookup/10.1.2.3")
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ var announceRules = announceKind{
 }
 
 // shownTime is how long an answer waits for the list of rules to have what was
-// changed.
+// changed, but in tests.
 const shownTime = time.Second
 
 // flowAnnounce is POST flowspec.
@@ -35,7 +35,7 @@ func (c *call) flowAnnounce() *problem {
 
 // rulesShown waits until rules that were changed before are in the list.
 func (c *call) rulesShown() {
-	ctx, stop := context.WithTimeout(context.Background(), shownTime)
+	ctx, stop := context.WithTimeout(context.Background(), c.s.shownTime)
 	defer stop()
 	_ = c.s.opts.Flow.Wait(ctx, c.s.rib.Mark(nil)) // the list comes later, then
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -43,6 +44,7 @@ func newFlowTable(t testing.TB, change ...func(*origin.Options)) *flowTable {
 	if b.s, err = New(Options{RIB: b.r, Version: "test", Flow: b.flow, Announcing: Announcing{Origin: b.origin}}); err != nil {
 		t.Fatal(err)
 	}
+	b.s.shownTime = patience
 	return b
 }
 
@@ -94,7 +96,9 @@ func (b *flowTable) rule(text string, peer rib.PeerNum, s attrSpec, change ...fu
 func (b *flowTable) settle() {
 	b.t.Helper()
 	b.sync()
-	if err := b.flow.Wait(b.t.Context(), b.r.Mark(nil)); err != nil {
+	ctx, stop := context.WithTimeout(b.t.Context(), patience)
+	defer stop()
+	if err := b.flow.Wait(ctx, b.r.Mark(nil)); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -22,6 +22,10 @@ import (
 	"ribd/wire"
 )
 
+// patience is how long tests wait for what has to come: far longer than the
+// slowest machine takes, and below what a run of tests may take.
+const patience = 5 * time.Minute
+
 // table is a RIB filled by hand.
 type table struct {
 	t     testing.TB
@@ -172,6 +176,15 @@ type server struct {
 
 func (b *table) serve(change ...func(*Options)) *server {
 	b.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return b.serveOn(l, change...)
+}
+
+func (b *table) serveOn(l net.Listener, change ...func(*Options)) *server {
+	b.t.Helper()
 	o := Options{RIB: b.r, Version: "test"}
 	for _, c := range change {
 		c(&o)
@@ -180,23 +193,19 @@ func (b *table) serve(change ...func(*Options)) *server {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	tr := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}
 	b.t.Cleanup(func() {
 		tr.CloseIdleConnections()
-		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, stop := context.WithTimeout(context.Background(), patience)
 		defer stop()
 		_ = s.Shutdown(ctx)
 		if err := <-done; err != nil {
 			b.t.Errorf("Serve: %v", err)
 		}
 	})
-	return &server{s, b.t, "http://" + l.Addr().String(), l.Addr().String(), &http.Client{Transport: tr, Timeout: 60 * time.Second}}
+	return &server{s, b.t, "http://" + l.Addr().String(), l.Addr().String(), &http.Client{Transport: tr, Timeout: patience}}
 }
 
 // noConn is the connection of requests that come from a test's memory.

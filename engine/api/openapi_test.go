@@ -269,7 +269,7 @@ func rulesAreDescribed(t *testing.T, b *table, s *Server, doc *openapi3.T, check
 	t.Helper()
 	tables := flow.New(flow.Options{RIB: s.rib, Filter: func(rib.PeerNum) rib.Filter { return nil }})
 	t.Cleanup(tables.Close)
-	s.opts.Flow = tables
+	s.opts.Flow, s.shownTime = tables, patience
 	f := &flowTable{table: b, flow: tables, origin: s.opts.Origin, s: s}
 	peer := f.live("192.0.2.77", 65077)
 	spec := attrSpec{path: "65077 65001", med: 5, next: "192.0.2.1", large: [][3]uint32{{1, 2, 3}}}

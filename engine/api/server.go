@@ -138,6 +138,8 @@ type Server struct {
 	reading  sync.Map     // *fasthttp.RequestCtx of bodies of lines
 	stopping atomic.Bool
 
+	shownTime time.Duration
+
 	mu        sync.Mutex
 	listeners []net.Listener
 }
@@ -152,7 +154,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s := &Server{opts: o, rib: o.RIB, log: o.Log, metrics: o.Metrics, tokens: t, attrs: newAttrCache(o.CacheBytes)}
+	s := &Server{opts: o, rib: o.RIB, log: o.Log, metrics: o.Metrics, tokens: t, attrs: newAttrCache(o.CacheBytes), shownTime: shownTime}
 	s.none = s.metrics.Endpoint("none")
 	s.exact = s.routes()
 	s.lookup = s.exact["/api/v1/lookup/{address}"]
