@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"ribd/internal/golden"
 	"ribd/internal/rulegen"
@@ -263,13 +265,17 @@ func TestPacketsOfTheGeneratorMeetItsRules(t *testing.T) {
 	}
 }
 
-func TestChangesAreCompiledInALull(t *testing.T) {
+// In a bubble there is no lull before the test waits for one.
+func TestChangesAreCompiledInALull(t *testing.T) { synctest.Test(t, changesAreCompiledInALull) }
+
+func changesAreCompiledInALull(t *testing.T) {
 	tbl, packets, all := realistic(t, false, 3000, 10)
 	r := tbl.Publish()
 	if s := r.matching.Load(); len(s.base.heads) > 0 || len(s.runs) == 0 {
 		t.Error("3,000 rules are compiled at once")
 	}
-	tbl.wait()
+	time.Sleep(lullsMost * lull)
+	synctest.Wait()
 	if s := r.matching.Load(); len(s.base.heads) != len(all) || len(s.runs) > 0 {
 		t.Errorf("%d of %d rules in the base", len(s.base.heads), len(all))
 	}
@@ -288,16 +294,24 @@ func TestChangesAreCompiledInALull(t *testing.T) {
 }
 
 // TestRunsOfChangesAreFew publishes change by change: each is compiled a few times
-// only, since a run is several times as long as the next one.
-func TestRunsOfChangesAreFew(t *testing.T) {
+// only, since a run is several times as long as the next one. In a bubble nothing is
+// compiled beside them.
+func TestRunsOfChangesAreFew(t *testing.T) { synctest.Test(t, runsOfChangesAreFew) }
+
+func runsOfChangesAreFew(t *testing.T) {
 	tbl, _, all := realistic(t, false, 20_000, 1)
 	tbl.PublishCompiled()
+	runsNow := func() []*later {
+		tbl.mu.Lock()
+		defer tbl.mu.Unlock()
+		return tbl.overlay.runs
+	}
 	compiled, longest := 0, 0
 	for i := range 2000 {
 		tbl.Set(all[i], Value{ID: 1, Active: true})
-		before := tbl.overlay.runs
+		before := runsNow()
 		tbl.Publish()
-		runs := tbl.overlay.runs
+		runs := runsNow()
 		longest = max(longest, len(runs))
 		for k := range runs {
 			if k > 0 && len(runs[k-1].entries) < runRatio*len(runs[k].entries) {
@@ -311,6 +325,8 @@ func TestRunsOfChangesAreFew(t *testing.T) {
 	if compiled > 2000*12 || longest > 5 {
 		t.Errorf("2,000 changes were compiled %d times, in up to %d runs", compiled, longest)
 	}
+	time.Sleep(lullsMost * lull)
+	synctest.Wait()
 }
 
 func TestPublishCompiledLeavesNothingToDo(t *testing.T) {
