@@ -534,7 +534,7 @@ func (w *world) settle() {
 	w.t.Helper()
 	w.fan.Flush()
 	w.rib.Settle()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for i, p := range w.peers {
 		if p.member == nil {

@@ -21,7 +21,7 @@ import (
 func (w *world) told() {
 	w.t.Helper()
 	w.fan.Flush()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := w.m.Told(ctx, w.rib.Mark(nil)); err != nil {
 		w.t.Fatal(err)
@@ -283,7 +283,7 @@ func TestToldEndsWhateverGroupsDo(t *testing.T) {
 					fan.Announce(rib.TableIPv4Unicast, trie.Key4(rnd.Uint32N(1<<10)<<16), 24, &rib.Path{Peer: l.num, Attrs: id, PathID: uint32(i), HasPathID: true, Received: 1})
 				}
 				fan.Flush()
-				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
 				if err := w.m.Told(ctx, w.rib.Mark(nil)); err != nil {
 					t.Errorf("Told: %v", err)
 				}
