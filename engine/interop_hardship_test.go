@@ -182,7 +182,7 @@ func TestInteropMemoryIsBackAfter100Flaps(t *testing.T) {
 		flap(i)
 	}
 	var after uint64
-	err := peertest.Wait(30*time.Second, func() error {
+	err := peertest.Wait(peertestWait, func() error {
 		// A few MB of garbage stay on the heap between lulls; a table of 300,000
 		// routes, of which they are no part, is measured by ribbench.
 		if after = r.memory(); after > before*105/100+garbage {

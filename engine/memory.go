@@ -71,7 +71,7 @@ func (k *memoryKeeper) run() {
 
 const (
 	burstBytes = 1 << 20 // allocated on the Go heap: a burst
-	calmBytes  = 1 << 20 // of an interval in which nothing happens
+	calmBytes  = 1 << 20 // of intervals, all together, in which nothing happens
 	calmFor    = 4       // intervals that make a lull
 )
 
@@ -80,18 +80,17 @@ const (
 // would look at when the next one comes: in a lull it is given back. The heap
 // holds no routes, so that this takes a few milliseconds.
 type lull struct {
-	last, freed uint64 // octets allocated by the last interval, and by the last time that one was found
-	calm        int
+	since, freed uint64 // octets allocated when the calm began, and when a lull was found last
+	calm         int    // intervals
 }
 
 // begins says whether a lull has begun, given all that was ever allocated.
 func (l *lull) begins(total uint64) bool {
-	if total-l.last > calmBytes {
-		l.calm = 0
+	if total-l.since > calmBytes { // a burst that comes slowly is one too
+		l.since, l.calm = total, 0
 	} else {
 		l.calm++
 	}
-	l.last = total
 	if l.calm != calmFor || total-l.freed < burstBytes {
 		return false
 	}
