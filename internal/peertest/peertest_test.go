@@ -156,6 +156,29 @@ func TestDaemonsGuardTheTransport(t *testing.T) {
 	}
 }
 
+// TestAKilledProcessTakesItsChildrenAlong has no child be left when Kill
+// returns: OpenBGPD's hold its port.
+func TestAKilledProcessTakesItsChildrenAlong(t *testing.T) {
+	t.Parallel()
+	Need(t)
+	dir := Dir(t)
+	p := NewProc(t, NewNet(t).Host(), "sh", dir, nil, "sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; wait")
+	for range 20 {
+		p.Start()
+		pid := p.PID()
+		Until(t, Patience, "all run", func() error {
+			if n := len(group(pid)); n != 9 {
+				return fmt.Errorf("%d processes", n)
+			}
+			return nil
+		})
+		p.Kill()
+		if l := group(pid); len(l) > 0 {
+			t.Fatalf("%v go on", l)
+		}
+	}
+}
+
 // TestDaemonsTellWhyTheyEnd has each daemon end a session with a text, and
 // read GoBGP's.
 func TestDaemonsTellWhyTheyEnd(t *testing.T) {

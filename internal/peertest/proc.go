@@ -25,6 +25,7 @@ type Proc struct {
 	log  string
 	cmd  *exec.Cmd
 	done chan struct{}
+	left bool // children may be there still
 }
 
 // NewProc prepares a process that logs into dir and does not start it. env is
@@ -64,7 +65,7 @@ func (p *Proc) Start() {
 		cmd.Wait()
 		close(done)
 	}()
-	p.cmd, p.done = cmd, done
+	p.cmd, p.done, p.left = cmd, done, true
 }
 
 // Running is true from Start to the process's end.
@@ -104,6 +105,46 @@ func (p *Proc) Kill() {
 	}
 	p.Signal(syscall.SIGKILL)
 	<-p.done
+	p.alone()
+}
+
+// alone waits for the children of a process that has ended: they die a moment
+// after it, and have its ports until then.
+func (p *Proc) alone() {
+	p.t.Helper()
+	if !p.left {
+		return
+	}
+	p.left = false
+	err := Wait(Patience, func() error {
+		if left := group(p.cmd.Process.Pid); len(left) > 0 {
+			return fmt.Errorf("processes %v go on", left)
+		}
+		return nil
+	})
+	if err != nil {
+		p.t.Errorf("%s has ended, and its children have not: %v", p.name, err)
+	}
+}
+
+// group returns the processes of a group that have not ended.
+func group(id int) (pids []int) {
+	if syscall.Kill(-id, 0) == syscall.ESRCH {
+		return nil
+	}
+	// Who has ended and was not waited for yet is in the group, and holds nothing.
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range files {
+		b, _ := os.ReadFile(file) // nothing of one that is gone meanwhile
+		_, rest, _ := strings.Cut(string(b), ") ")
+		var state string
+		var parent, of, pid int
+		if n, _ := fmt.Sscan(rest, &state, &parent, &of); n == 3 && of == id && state != "Z" && state != "X" {
+			fmt.Sscan(string(b), &pid)
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // Stop asks the process to end, and kills it where it does not.
@@ -115,6 +156,7 @@ func (p *Proc) Stop() {
 	p.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
+		p.alone()
 	case <-time.After(Patience):
 		p.t.Errorf("%s does not end when asked", p.name)
 		p.Kill()
