@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"ribd/engine/api/apiv1"
 )
@@ -23,6 +24,7 @@ type fakeLoads struct {
 	mu   sync.Mutex
 	list []apiv1.Load
 	body bytes.Buffer
+	rest time.Duration // what is left to do when all is read
 }
 
 func (f *fakeLoads) Body(r io.Reader, size int64, collector string) (string, <-chan struct{}, error) {
@@ -33,6 +35,7 @@ func (f *fakeLoads) Body(r io.Reader, size int64, collector string) (string, <-c
 	go func() {
 		defer close(done)
 		b, err := io.ReadAll(r)
+		time.Sleep(f.rest)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.body.Write(b)
@@ -121,6 +124,21 @@ func TestChangesNeedTheRightToThem(t *testing.T) {
 	}
 	if _, err := New(Options{RIB: b.r, Tokens: []Token{{"e", RoleRead, " "}}}); err == nil {
 		t.Error("an empty secret is taken")
+	}
+}
+
+// The answer has its id at once and ends when the load does.
+func TestALoadMayTakeLongerThanAPartOfAnAnswer(t *testing.T) {
+	t.Parallel()
+	b := newTable(t)
+	s := b.serve(func(o *Options) { o.Loads, o.WriteTimeout = &fakeLoads{rest: 3 * time.Second}, 2*time.Second })
+	r, err := s.http.Post(s.url+"/api/v1/load", typeOctets, strings.NewReader("a dump"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if got, err := io.ReadAll(r.Body); err != nil || string(got) != "{\"id\":\"1\"}\n" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

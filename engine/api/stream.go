@@ -54,6 +54,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	if err != nil {
 		b.c.s.metrics.Broken.Inc()
 	}
+	b.out.due() // the end of the chunks, which may come long after the last one
 	return b.out.written, err
 }
 
@@ -118,10 +119,15 @@ func (r *raw) Write(p []byte) (int, error) { return (*sink)(r).Write(p) }
 
 // Write writes to the socket.
 func (s *sink) Write(p []byte) (int, error) {
-	_ = s.c.ctx.SetWriteDeadline(time.Now().Add(s.c.s.opts.WriteTimeout)) // fails only without a socket
+	s.due()
 	n, err := s.w.Write(p)
 	s.written += int64(n)
 	return n, err
+}
+
+// due begins the time that the next part may take.
+func (s *sink) due() {
+	_ = s.c.ctx.SetWriteDeadline(time.Now().Add(s.c.s.opts.WriteTimeout)) // fails only without a socket
 }
 
 // finish ends the compressed form and gives the compressor back.
