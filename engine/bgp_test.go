@@ -44,6 +44,10 @@ func speaking(t *testing.T, src string, change func(*Options)) (*Engine, *client
 		change(&o)
 	}
 	e, cl := start(t, o)
+	for _, a := range e.BGPAddrs() {
+		engines.Store(a.String(), e)
+		t.Cleanup(func() { engines.Delete(a.String()) })
+	}
 	return e, cl, write
 }
 
@@ -54,6 +58,13 @@ func (c *client) routes(query string) (r apiv1.Routes) {
 	c.t.Helper()
 	c.get("/api/v1/routes"+query, &r)
 	return r
+}
+
+// established waits until a peer's session is: a player is told so a moment
+// before its KEEPALIVE is taken in.
+func (c *client) established(id string) {
+	c.t.Helper()
+	eventually(c.t, id+" is established", func() bool { return c.peer(id).State == "established" })
 }
 
 func (c *client) peer(id string) (p apiv1.Peer) {
@@ -86,8 +97,7 @@ func TestARouteGoesFromPeerToPeer(t *testing.T) {
 	if hop, _ := two.attr("203.0.113.0/24", wire.AttrNextHop); fmt.Sprint(hop) != "[127 0 0 1]" {
 		t.Errorf("next hop %v", hop)
 	}
-	r := c.routes("?prefix=192.0.2.0/24&filtered=any").Routes
-	if len(r) != 1 || !r[0].Filtered || r[0].FilterReason == nil || *r[0].FilterReason != "as-loop" {
+	if r := c.one("?prefix=192.0.2.0/24&filtered=any"); !r.Filtered || r.FilterReason == nil || *r.FilterReason != "as-loop" {
 		t.Errorf("the loop: %+v", r)
 	}
 	eventually(t, "End-of-RIB is seen", func() bool {
@@ -176,11 +186,12 @@ policies:
 			t.Errorf("player %d: its session has ended", i)
 		}
 	}
-	r := c.routes("?prefix=203.0.113.0/24").Routes
-	if len(r) != 1 || r[0].LocalPref == nil || *r[0].LocalPref != 77 {
-		t.Errorf("after policy: %+v", r)
-	}
-	if r = c.routes("?prefix=203.0.113.0/24&policy=pre").Routes; len(r) != 1 || r[0].LocalPref != nil {
+	eventually(t, "after policy: local-pref 77", func() bool {
+		r := c.routes("?prefix=203.0.113.0/24").Routes
+		return len(r) == 1 && r[0].LocalPref != nil && *r[0].LocalPref == 77
+	})
+	r := c.routes("?prefix=203.0.113.0/24&policy=pre").Routes
+	if len(r) != 1 || r[0].LocalPref != nil {
 		t.Errorf("before policy: %+v", r)
 	}
 	if r = c.routes("?prefix=198.51.100.0/25&filtered=true").Routes; len(r) != 1 || *r[0].FilterReason != "policy" {

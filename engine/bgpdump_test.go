@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -179,7 +180,20 @@ func answered(t *testing.T, c *client) map[string]string {
 			body, _ := io.ReadAll(resp.Body)
 			t.Fatalf("%s: %s %s", family, resp.Status, body)
 		}
-		dec := json.NewDecoder(bufio.NewReaderSize(resp.Body, 1<<20))
+		// Reading it is not to wait for understanding it: who reads nothing for half a
+		// minute is hung up on.
+		kept, err := os.Create(filepath.Join(t.TempDir(), family))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kept.Close()
+		if _, err := io.Copy(kept, resp.Body); err != nil {
+			t.Fatalf("%s: %v", family, err)
+		}
+		if _, err := kept.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		dec := json.NewDecoder(bufio.NewReaderSize(kept, 1<<20))
 		for {
 			var r routeRow
 			if err := dec.Decode(&r); err == io.EOF {

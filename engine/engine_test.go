@@ -44,17 +44,32 @@ func TestMain(m *testing.M) {
 	if !set {
 		flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
 	}
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(settled{m}, append(stays,
 		goleak.Cleanup(func(code int) {
 			for _, f := range atExit {
 				f()
 			}
 			os.Exit(code)
-		}),
-		// fasthttp's pool of workers looks every 10 seconds whether it is to end,
-		// and its clock for the Date header goes on for the whole process.
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+		}))...)
+}
+
+// stays is what is no leak: fasthttp's pool of workers looks every 10 seconds
+// whether it is to end, and its clock for the Date header goes on for the whole
+// process.
+var stays = []goleak.Option{
+	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+	goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+}
+
+// settled runs tests, and gives goroutines that are about to end more time for
+// it than goleak does, half a second.
+type settled struct{ m *testing.M }
+
+func (s settled) Run() int {
+	code := s.m.Run()
+	for end := time.Now().Add(waitLimit); code == 0 && goleak.Find(stays...) != nil && time.Now().Before(end); {
+	}
+	return code
 }
 
 // logged is a log that tests read.
@@ -98,7 +113,7 @@ func start(t *testing.T, o Options) (*Engine, *client) {
 	c := &client{t: t, http: &http.Client{Transport: &http.Transport{}}, base: "http://" + e.Addrs()[0].String()}
 	t.Cleanup(func() {
 		c.http.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 		defer cancel()
 		if err := e.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -172,9 +187,7 @@ func TestTheSampleIsLoadedAndAnswered(t *testing.T) {
 		t.Errorf("stats: got %+v", s)
 	}
 	for _, want := range []string{"listening api=http addr=127.0.0.1:", "msg=ready prefixes=50000 paths=147867"} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("the log lacks %q", want)
-		}
+		eventually(t, fmt.Sprintf("%q is logged", want), func() bool { return strings.Contains(text.String(), want) })
 	}
 	if status, b := c.ask("GET", "/metrics", "", nil); status != 200 || !bytes.Contains(b, []byte("ribd_")) {
 		t.Errorf("metrics: %d %.200s", status, b)
@@ -321,7 +334,7 @@ func TestShutdownInTheMiddleOfALoadEndsIt(t *testing.T) {
 		t.Error("ready before the load is over")
 	}
 	// The load waits for its reader, which nobody closes before the engine ends.
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	if err := e.Shutdown(ctx); err != nil {
 		t.Error(err)

@@ -143,6 +143,8 @@ func TestAPeerThatDoesNotReadHoldsNobodyUp(t *testing.T) {
 	slow := play(t, to, playerOptions{from: ip("127.21.101.1"), as: 65001}).settle()
 	fast := play(t, to, playerOptions{from: ip("127.21.101.2"), as: 65002}).settle()
 	slow.mu.Lock() // its reader waits here
+	letRead := sync.OnceFunc(slow.mu.Unlock)
+	defer letRead() // or its end would wait for ever
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, `{"prefix":"%d.%d.%d.0/24","next_hop":"192.0.2.1","med":%d}`+"\n", 20+i>>16, i>>8&255, i&255, i)
@@ -154,7 +156,7 @@ func TestAPeerThatDoesNotReadHoldsNobodyUp(t *testing.T) {
 			states[p+" "+s]++
 		}
 	}
-	eventually(t, "the other one has all", func() bool { return len(fast.holds()) == n })
+	eventually(t, "the other one has all", func() bool { return fast.count() == n })
 	start := time.Now()
 	a := c.post("/api/v1/paths", `{"prefix":"10.0.0.0/8","next_hop":"192.0.2.1"}`)
 	if took := time.Since(start); took > waitLimit/2 {
@@ -163,8 +165,8 @@ func TestAPeerThatDoesNotReadHoldsNobodyUp(t *testing.T) {
 	if s := a.states(); s["127.21.101.1"] != "queued" || s["127.21.101.2"] != "sent" {
 		t.Errorf("one more: %v (of the lines: %v)", s, states)
 	}
-	slow.mu.Unlock()
-	eventually(t, "it catches up", func() bool { return len(slow.holds()) == n+1 })
+	letRead()
+	eventually(t, "it catches up", func() bool { return slow.count() == n+1 })
 	if states["127.21.101.2 sent"] < n/2 || states["127.21.101.1 queued"] == 0 {
 		t.Errorf("states of the lines: %v", states)
 	}
@@ -177,11 +179,7 @@ func TestManyPathsEndAtOnce(t *testing.T) {
 	const n = 20_000
 	c, to := hub(t, "", "address: 127.21.102.1, as: 65001")
 	one := play(t, to, playerOptions{from: ip("127.21.102.1"), as: 65001}).settle()
-	count := func() int {
-		one.mu.Lock()
-		defer one.mu.Unlock()
-		return len(one.table)
-	}
+	count := one.count
 	// before says that all were at the peer at a moment before their end.
 	before := func(life time.Duration) bool {
 		end := time.Now().Add(life)

@@ -131,11 +131,10 @@ func (c *client) texts(query string) (out []string) {
 func (c *client) wantTexts(what, query string, want ...string) {
 	c.t.Helper()
 	var got []string
-	for range 200 {
+	for end := time.Now().Add(waitLimit); time.Now().Before(end); pause() {
 		if got = c.texts(query); slices.Equal(got, want) {
 			return
 		}
-		pause()
 	}
 	c.t.Errorf("%s: flowspec%s has\n%s\nwant\n%s", what, query, strings.Join(got, "\n"), strings.Join(want, "\n"))
 }

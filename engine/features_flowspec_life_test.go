@@ -86,7 +86,7 @@ func TestALocalRuleGoesBeforeTheSameOneOfAPeer(t *testing.T) {
 	const raw, key = "090120cb007107038111", "ipv4-flowspec 090120cb007107038111"
 	one.flow(wire.IPv4FlowSpec, raw, []uint32{65001}, nil, redirect)
 	two.expect("the peer's", key)
-	a := c.post("/api/v1/flowspec", `{"text":"destination 203.0.113.7/32 protocol =udp then rate-limit 0","ttl":"1500ms"}`)
+	a := c.post("/api/v1/flowspec", `{"text":"destination 203.0.113.7/32 protocol =udp then rate-limit 0","ttl":"1h"}`)
 	one.expect("the local one", key)
 	eventually(t, "it takes over", func() bool { return two.text(key, wire.AttrExtCommunities) == "0x8006000000000000" })
 	rows := c.rules("")
@@ -96,7 +96,10 @@ func TestALocalRuleGoesBeforeTheSameOneOfAPeer(t *testing.T) {
 	if m := c.match("", `{"dst":"203.0.113.7","protocol":17}`); m.Action == nil || m.Action.String() != "rate-bytes=0" || fmt.Sprint(m.Rules) != "["+a.ID+"]" {
 		t.Errorf("match: %+v", m)
 	}
-	// Its time ends, and the peer's is back.
+	// Its time, which is shorter now, ends, and the peer's is back.
+	if b := c.post("/api/v1/flowspec", `{"text":"destination 203.0.113.7/32 protocol =udp then rate-limit 0","ttl":"500ms"}`); b.ID != a.ID {
+		t.Errorf("the same rule: %s, was %s", b.ID, a.ID)
+	}
 	eventually(t, "the peer's again", func() bool { return two.text(key, wire.AttrExtCommunities) == "0x8008fde800000064" })
 	one.expect("its own is not sent back")
 	eventually(t, "which matches", func() bool {

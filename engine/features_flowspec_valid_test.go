@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"ribd/wire"
 )
@@ -18,7 +19,7 @@ func (c *client) validity(what, nlriHex, want string) {
 	c.t.Helper()
 	nlriHex = strings.ReplaceAll(nlriHex, " ", "")
 	got := "?"
-	for range 300 {
+	for end := time.Now().Add(waitLimit); time.Now().Before(end); pause() {
 		for _, r := range c.rules("?filtered=any") {
 			if r.NLRI != nlriHex {
 				continue
@@ -35,7 +36,6 @@ func (c *client) validity(what, nlriHex, want string) {
 		if got == want {
 			return
 		}
-		pause()
 	}
 	c.t.Errorf("%s: rule %s is %q, want %q", what, nlriHex, got, want)
 }

@@ -95,6 +95,9 @@ func TestWhatEveryPeerIsSentFollowsFromTheTable(t *testing.T) {
 			}
 		}
 		for _, m := range members {
+			m.p.isRead(c)
+		}
+		for _, m := range members {
 			m.settles(t, c, fmt.Sprintf("seed %d, round %d", seed, round), members, fmt.Sprintf("64512:%d", map[bool]int{true: 1, false: policy % 2}[policy == 0]))
 		}
 	}

@@ -68,11 +68,7 @@ func TestTheLimitFollowsTheTablesAndIsPutBack(t *testing.T) {
 		t.Errorf("at first: %d", got)
 	}
 	slabs.Store(256 << 20)
-	for end := time.Now().Add(10 * time.Second); debug.SetMemoryLimit(-1) != 768<<20; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("256 MiB later: %d", debug.SetMemoryLimit(-1))
-		}
-	}
+	eventually(t, "256 MiB later", func() bool { return debug.SetMemoryLimit(-1) == 768<<20 })
 	k.stop()
 	if got := debug.SetMemoryLimit(-1); got != before {
 		t.Errorf("at the end: %d, want %d", got, before)

@@ -16,7 +16,7 @@ import (
 
 // waitLimit is how long a test waits for what has to come; it is only reached
 // by a failure.
-const waitLimit = 30 * time.Second
+const waitLimit = time.Minute
 
 // eventually waits until a condition holds.
 func eventually(t *testing.T, what string, ok func() bool) {
@@ -57,7 +57,7 @@ type playerOptions struct {
 	from     netip.Addr
 	as       uint32
 	id       uint32 // 0: from the address
-	hold     uint16 // 0: 90
+	hold     uint16 // 0: 90, and it is kept
 	families []wire.Family
 	addPath  bool              // both ways; the next two are one way each
 	sendIDs  bool              // path ids in what the player sends
@@ -92,7 +92,8 @@ func tryPlay(t *testing.T, to string, o playerOptions) (*player, error) {
 		b := o.from.As16()
 		o.id = binary.BigEndian.Uint32(b[12:])
 	}
-	if o.hold == 0 {
+	keepsAlive := o.hold == 0
+	if keepsAlive {
 		o.hold = 90
 	}
 	p := &player{t: t, conn: conn, as: o.as, keep: o.keep, families: len(o.families), table: map[string][]byte{}, labels: map[string][]byte{}, done: make(chan struct{})}
@@ -108,7 +109,25 @@ func tryPlay(t *testing.T, to string, o playerOptions) (*player, error) {
 	case <-time.After(waitLimit):
 		err = fmt.Errorf("%s: no session in %s", o.from, waitLimit)
 	}
+	if err == nil && keepsAlive {
+		go p.keepAlive()
+	}
 	return p, err
+}
+
+// keepAlive sends KEEPALIVEs until the session is over: no test is to be too
+// slow for the hold time.
+func (p *player) keepAlive() {
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.conn.Write(wire.AppendKeepalive(nil))
+		case <-p.done:
+			return
+		}
+	}
 }
 
 // capabilities are those of the OPEN; what they change in how messages are
@@ -400,6 +419,14 @@ func (p *player) holds() []string {
 	return keys
 }
 
+// count is how many routes the player holds: it costs nothing, and holds does
+// where there are many.
+func (p *player) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.table)
+}
+
 // attr is an attribute of a route that the player holds.
 func (p *player) attr(key string, a wire.AttrType) ([]byte, bool) {
 	p.mu.Lock()
@@ -447,6 +474,13 @@ func texts(v []byte, n int, write func(dst, v []byte) []byte) string {
 		b = write(b, v[:n])
 	}
 	return string(b)
+}
+
+// longestMessage is how many octets the longest message so far had.
+func (p *player) longestMessage() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.longest
 }
 
 func (p *player) notifications() []wire.Notification {
