@@ -83,6 +83,7 @@ func TestAMalformedRuleIsWithdrawnCountedAndShownWithItsOctets(t *testing.T) {
 			t.Errorf("%016x limits: %s", bad, m.Action)
 		}
 		one.takeBack(wire.IPv4FlowSpec, nlri{raw: good})
+		eventually(t, "it is gone", func() bool { return len(c.rules("?destination=203.0.113.7/32")) == 0 })
 	}
 }
 
@@ -118,7 +119,7 @@ func TestOneRuleInTwoWritingsIsOneRule(t *testing.T) {
 	one := play(t, to, playerOptions{from: ip("127.21.62.1"), as: 65001, families: flowFamilies})
 	two := play(t, to, playerOptions{from: ip("127.21.62.2"), as: 65002, families: flowFamilies})
 	const key = "ipv4-flowspec 080118cb0071038111"
-	for _, raw := range []string{
+	for i, raw := range []string{
 		"08 0118cb0071 038111",
 		"f008 0118cb0071 038111",   // a length in two octets
 		"08 0118cb0071 03c111",     // the first "and" bit means nothing
@@ -126,7 +127,8 @@ func TestOneRuleInTwoWritingsIsOneRule(t *testing.T) {
 		"08 0118cb0071 03c911",     // both
 		"f008 0118cb0071 03 c9 11", // all of it
 	} {
-		one.flow(wire.IPv4FlowSpec, raw, []uint32{65001}, nil, discard)
+		one.flow(wire.IPv4FlowSpec, raw, []uint32{65001}, func(e *wire.AttrEditor) { e.AddCommunities([]uint32{65001<<16 | uint32(i)}) }, discard)
+		eventually(t, raw, func() bool { return two.text(key, wire.AttrCommunities) == fmt.Sprintf("65001:%d", i) })
 		two.expect(raw, key)
 		if r := c.rule(""); r.Text != "destination 203.0.113.0/24 protocol =udp then rate-limit 0" {
 			t.Errorf("%s: %s", raw, r.Text)

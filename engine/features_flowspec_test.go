@@ -250,6 +250,7 @@ func TestEveryActionIsReadShownAndPassedOn(t *testing.T) {
 		c.change("DELETE", "/api/v1/flowspec/"+post.ID, "", nil)
 		one.takeBack(f, nlri{raw: unhex(raw)})
 		two.expect("it is gone")
+		c.wantTexts("it is gone", "?family="+f.String())
 		if t.Failed() {
 			return
 		}
@@ -322,15 +323,18 @@ func TestLongRulesGoBothWaysAndVeryLongOnesInExtendedMessages(t *testing.T) {
 		two.expect(fmt.Sprintf("%d octets", n), all...)
 	}
 	three.expect("what fits into 4,096 octets", short...)
-	if two.longest <= 4096 || three.longest > 4096 {
-		t.Errorf("longest messages %d, %d", two.longest, three.longest)
+	if a, b := two.longestMessage(), three.longestMessage(); a <= 4096 || b > 4096 {
+		t.Errorf("longest messages %d, %d", a, b)
 	}
 	eventually(t, "all are shown", func() bool { return len(c.rules("?peer=127.21.35.1")) == len(all) })
 	rows := c.rules("?peer=127.21.35.1")
 	// Originated from their texts, they are the same octets; who can't be sent
 	// one is told.
 	one.close()
-	two.expect("gone")
+	for _, p := range []*player{two, three} {
+		p.expect("gone")
+		p.inStep()
+	}
 	for _, r := range rows {
 		a := c.post("/api/v1/flowspec", `{"text":`+quoted(r.Text)+`}`)
 		states := a.states()

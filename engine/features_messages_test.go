@@ -322,7 +322,9 @@ func TestEveryMessageOfExaBGPReadsAsItReadsIt(t *testing.T) {
 	}
 	c, to := hub(t, "", peers...)
 	connect := func(i int) *player {
-		return again(t, to, playerOptions{from: ip(fmt.Sprintf("127.21.31.%d", i+1)), as: 64512, families: fs, sendIDs: i&1 != 0, as2: i&2 != 0})
+		p := again(t, to, playerOptions{from: ip(fmt.Sprintf("127.21.31.%d", i+1)), as: 64512, families: fs, sendIDs: i&1 != 0, as2: i&2 != 0})
+		c.established(fmt.Sprintf("127.21.31.%d", i+1))
+		return p
 	}
 	players := map[int]*player{}
 	for i := range 4 {
@@ -390,7 +392,7 @@ func TestEveryMessageOfExaBGPReadsAsItReadsIt(t *testing.T) {
 		eventually(t, "nothing is left", func() bool {
 			var n struct{ Paths int }
 			c.get("/api/v1/routes/count?filtered=any&peer="+addr, &n)
-			return n.Paths == 0
+			return n.Paths == 0 && c.peer(addr).Messages.Received.Update >= before.Messages.Received.Update+2
 		})
 		if t.Failed() {
 			t.Fatalf("%s: %s", x.name, x.command)

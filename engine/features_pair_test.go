@@ -177,15 +177,16 @@ func TestTwoThatCallEachOtherHaveOneSession(t *testing.T) {
 	up := func(i int) apiv1.Peer { return clients[i].peer(fmt.Sprintf("%s%d", at, 2-i)) }
 	eventually(t, "established at both ends", func() bool { return up(0).State == "established" && up(1).State == "established" })
 	since := up(0).Since
+	received := func(i int) bool {
+		e := up(i).Families[0].EndOfRIB
+		return e != nil && e.Received != nil
+	}
+	eventually(t, "End-of-RIB both ways", func() bool { return received(0) && received(1) })
 	for i := range 2 {
-		p := up(i)
-		if p.Flaps != 0 || p.Messages.Received.Update == 0 && p.Families[0].EndOfRIB == nil {
+		if p := up(i); p.Flaps != 0 || p.Messages.Received.Update == 0 {
 			t.Errorf("end %d: %d flaps, %+v", i, p.Flaps, p.Messages.Received)
 		}
 	}
-	eventually(t, "End-of-RIB both ways", func() bool {
-		return up(0).Families[0].EndOfRIB.Received != nil && up(1).Families[0].EndOfRIB.Received != nil
-	})
 	if got := up(0).Since; !got.Equal(*since) {
 		t.Errorf("the session was lost: since %s, was %s", got, since)
 	}

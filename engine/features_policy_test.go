@@ -82,7 +82,9 @@ func TestEveryActionOfAPolicyWorksOnImportAndExport(t *testing.T) {
 		t.Errorf("refused: %+v", refused)
 	}
 	play1.close()
-	internal.expect("gone")
+	for _, p := range []*player{internal, plain, export} {
+		p.expect("gone") // before the same prefixes come from another peer
+	}
 
 	// Export: the same changes, to one peer alone.
 	play2.announce(0, []uint32{65002}, rich, "192.0.2.0/24", "10.0.0.0/8", "10.1.1.0/25")

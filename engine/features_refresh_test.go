@@ -75,6 +75,7 @@ func TestARefreshIsAskedForFamilyByFamily(t *testing.T) {
 	}
 	c, to := hub(t, "", "address: 127.20.51.1, as: 65001, families: ["+strings.Join(names, ", ")+"]")
 	one := play(t, to, playerOptions{from: ip("127.20.51.1"), as: 65001, families: families})
+	c.established("127.20.51.1")
 	if status, b := c.ask("POST", "/api/v1/peers/127.20.51.1/refresh", "", nil); status/100 != 2 {
 		t.Fatalf("refresh: %d %s", status, b)
 	}

@@ -75,6 +75,7 @@ func TestOnlyToCustomerIsAsRFC9234HasIt(t *testing.T) {
 			o.more = append(o.more, wire.RoleCapability(p.role))
 		}
 		players[i] = play(t, to, o)
+		c.established(o.from.String())
 		if r := c.peer(o.from.String()).Role; p.local != "" && (*r.Local != p.local || *r.Remote != p.remote) {
 			t.Errorf("roles %s and %s, want %s and %s", *r.Local, *r.Remote, p.local, p.remote)
 		}
@@ -118,6 +119,7 @@ func TestOnlyToCustomerIsAsRFC9234HasIt(t *testing.T) {
 			}
 		}
 	}
+	eventually(t, "all that is refused", func() bool { return len(c.reasons()) == len(reasons) })
 	if got := c.reasons(); fmt.Sprint(got) != fmt.Sprint(reasons) {
 		t.Errorf("refused %v, want %v", got, reasons)
 	}
