@@ -46,7 +46,12 @@ func expected(t testing.TB, file string) map[string]string {
 // newRIB returns an empty RIB and a quiet loader for it.
 func newRIB(t testing.TB, o Options) (*shard.RIB, *Loader) {
 	t.Helper()
-	r, err := shard.Open(shard.Options{})
+	return newShards(t, shard.Options{}, o)
+}
+
+func newShards(t testing.TB, so shard.Options, o Options) (*shard.RIB, *Loader) {
+	t.Helper()
+	r, err := shard.Open(so)
 	if err != nil {
 		t.Fatal(err)
 	}
