@@ -46,6 +46,16 @@ func (l *lab) sync() {
 
 const ten = uint32(10 << 24)
 
+// eventually waits for what comes by itself; a minute is as long as never.
+func eventually(is func() bool) bool {
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
 func TestMatchFallsBackForEachPeerAndPathID(t *testing.T) {
 	l := newLab(t, Options{Shards: 2}, 3)
 	k := trie.Key4(ten)
@@ -193,16 +203,47 @@ func TestPeerThatGoesIsGone(t *testing.T) {
 	if st := l.r.Stats(); st.Late == 0 {
 		t.Error("a route of a peer that is gone is not counted")
 	}
-	deadline := time.Now().Add(20 * time.Second)
 	goal := empty + (full-empty)/2 // every heap keeps an extent
-	for !raceEnabled && l.r.SlabBytes() > goal && time.Now().Before(deadline) {
-		l.r.Settle()
-		time.Sleep(5 * time.Millisecond)
-	}
-	if left := l.r.SlabBytes(); left > goal && !raceEnabled {
-		t.Errorf("%d octets of %d are left when nothing is, %d before", left, full, empty)
+	if !raceEnabled && !eventually(func() bool { l.r.Settle(); return l.r.SlabBytes() <= goal }) {
+		t.Errorf("%d octets of %d are left when nothing is, %d before", l.r.SlabBytes(), full, empty)
 	}
 	l.f.Close()
+}
+
+// TestANumberThatIsMadeFreeIsWaitedFor has all numbers in use but one, which
+// another collectPeers has in hand.
+func TestANumberThatIsMadeFreeIsWaitedFor(t *testing.T) {
+	l := newLab(t, Options{Shards: 1, IDRest: time.Nanosecond, MaxPeers: 1}, 1)
+	defer l.f.Close()
+	l.r.DropPeer(l.nums[0])
+	l.r.all((*shard).finishJobs)
+	held := make(chan struct{})
+	l.r.enqueue(l.r.shards[0], &batch{then: func(*shard) { <-held }})
+	collected := make(chan struct{})
+	go func() {
+		l.r.collectPeers()
+		close(collected)
+	}()
+	if !eventually(func() bool {
+		l.r.peers.mu.Lock()
+		defer l.r.peers.mu.Unlock()
+		return len(l.r.peers.resting) == 0
+	}) {
+		t.Error("nobody collects")
+	}
+	added := make(chan error, 1)
+	go func() {
+		_, err := l.r.AddPeer(rib.PeerInfo{AS: 1})
+		added <- err
+	}()
+	go func() {
+		time.Sleep(20 * time.Millisecond) // who does not wait has been refused by then
+		close(held)
+	}()
+	if err := <-added; err != nil {
+		t.Error(err)
+	}
+	<-collected
 }
 
 func TestViewsAreBounded(t *testing.T) {
@@ -232,15 +273,8 @@ func TestViewsAreBounded(t *testing.T) {
 		v.Close()
 	}
 	l.r.View() // forgotten
-	for range 100 {
-		runtime.GC()
-		if s := l.r.Stats(); s.Views == 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if s := l.r.Stats(); s.Views != 0 || l.r.shards[0].holds.Any() {
-		t.Errorf("%d views after all are closed or forgotten", s.Views)
+	if !eventually(func() bool { runtime.GC(); return l.r.Stats().Views == 0 && !l.r.shards[0].holds.Any() }) {
+		t.Errorf("%d views after all are closed or forgotten", l.r.Stats().Views)
 	}
 	l.f.Close()
 }
@@ -249,13 +283,7 @@ func TestOldViewsAreEnded(t *testing.T) {
 	l := newLab(t, Options{Shards: 1, MaxViewAge: 20 * time.Millisecond}, 1)
 	v := l.r.View()
 	defer v.Close()
-	for range 500 {
-		if v.Err() != nil {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
-	if !errors.Is(v.Err(), ErrViewEnded) {
+	if !eventually(func() bool { return v.Err() != nil }) || !errors.Is(v.Err(), ErrViewEnded) {
 		t.Error(v.Err())
 	}
 	l.f.Close()

@@ -20,6 +20,8 @@ type peerTable struct {
 	known rib.Peers
 	down  atomic.Pointer[rib.PeerSet] // numbers with paths that do not count, for the latest look-ups
 
+	collecting sync.Mutex // held by collectPeers, before mu
+
 	mu      sync.Mutex
 	max     rib.PeerNum
 	next    rib.PeerNum
@@ -168,9 +170,12 @@ func (p *peerTable) swept(r *RIB, set rib.PeerSet) {
 	p.down.Store(&down)
 }
 
-// collectPeers makes the numbers free that have rested.
+// collectPeers makes the numbers free that have rested. One that another call has
+// in hand is free when it returns.
 func (r *RIB) collectPeers() {
 	p := &r.peers
+	p.collecting.Lock()
+	defer p.collecting.Unlock()
 	p.mu.Lock()
 	oldest, pins := r.views.oldest(), r.domain.Min()
 	var free []rib.PeerNum
