@@ -136,13 +136,12 @@ func Rate(addr string, connections int, span time.Duration, requests [][]byte) (
 	for i, c := range conns {
 		wg.Go(func() {
 			for at := i * len(requests) / connections; ; at++ {
-				if counts[i]&31 == 0 && time.Now().After(end) {
-					return
-				}
 				if errs[i] = c.Ask(requests[at%len(requests)]); errs[i] != nil {
 					return
 				}
-				counts[i]++
+				if counts[i]++; counts[i]&31 == 0 && time.Now().After(end) {
+					return
+				}
 			}
 		})
 	}
