@@ -110,7 +110,7 @@ func (s *apiServer) ask(t *testing.T, method, target, accept, contentType string
 		}
 		s.conn, s.in = c, bufio.NewReader(c)
 	}
-	s.conn.SetDeadline(time.Now().Add(10 * time.Second))
+	s.conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := s.conn.Write(q); err != nil {
 		t.Fatalf("%s: %v", target, err)
 	}
