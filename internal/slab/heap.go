@@ -88,7 +88,7 @@ func (h *Heap) AllocReserved(n uint32) (ref uint32, ok bool) { return h.alloc(n,
 
 func (h *Heap) alloc(n uint32, deep bool) (ref uint32, ok bool) {
 	c := classOf((n + h.unit - 1) >> h.shift)
-	if !deep && uint64(len(h.extents))<<extentBits < h.live+spareWords && !h.extend(false) {
+	if !deep && (uint64(len(h.extents))<<extentBits < h.live+spareWords || h.tight && h.starved()) && !h.extend(false) {
 		h.refused++
 		return 0, false
 	}
@@ -105,6 +105,14 @@ func (h *Heap) alloc(n uint32, deep bool) (ref uint32, ok bool) {
 		h.unpoison(ref, words)
 	}
 	return ref, true
+}
+
+// starved is true at the cap of the arena while the removals that came last live on
+// the vault: what they have replaced is for the next ones. Where a quarter is free
+// there are large runs again.
+func (h *Heap) starved() bool {
+	room := uint64(len(h.extents)) << extentBits
+	return h.vault.low() && room-h.live < room/4
 }
 
 // cut finds a run of class c where its list is empty.

@@ -1,6 +1,7 @@
 package slab
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"runtime"
 	"sync"
@@ -184,6 +185,53 @@ func TestReserveIsForRemovals(t *testing.T) {
 	}
 	if s := h.Stats(); s.Refused != 2 {
 		t.Errorf("refused %d, want 2", s.Refused)
+	}
+}
+
+// At the cap, with free words in pieces, removals live on the vault. What they give
+// back is not for others until half of it is there again.
+func TestADrawnVaultIsFilledBeforeOthersGetMemory(t *testing.T) {
+	a := NewArena("test", 4*ExtentWords)
+	defer a.Close()
+	h := NewHeap(a, NewDomain(), nil)
+	blocks := bits.OnesCount32(1<<(vaultWords/vaultBlock) - 1)
+	var small, large []uint32
+	for {
+		ref, ok := h.AllocReserved(8)
+		if !ok {
+			t.Fatal("the vault was never drawn on")
+		}
+		if h.vault.holds(ref) {
+			h.Free(ref, 8)
+			break
+		}
+		small = append(small, ref)
+	}
+	for i := range 1500 { // no two of them touch
+		h.Free(small[2*i], 8)
+	}
+	if ref, ok := h.Alloc(8); !ok {
+		t.Fatal("no memory before the vault is drawn on")
+	} else {
+		h.Free(ref, 8)
+	}
+	for range blocks/2 + 1 {
+		ref, ok := h.AllocReserved(100)
+		if !ok || !h.vault.holds(ref) {
+			t.Fatalf("run %#x, %v is not of the vault", ref, ok)
+		}
+		large = append(large, ref)
+	}
+	if _, ok := h.Alloc(8); ok {
+		t.Error("others get memory while less than half of the vault is left")
+	}
+	if ref, ok := h.AllocReserved(8); !ok || h.vault.holds(ref) {
+		t.Error("a removal gets none that others left")
+	}
+	h.Free(large[0], 100)
+	h.Free(large[1], 100)
+	if _, ok := h.Alloc(8); !ok {
+		t.Error("others get no memory when half of the vault is there again")
 	}
 }
 

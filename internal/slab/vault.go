@@ -36,6 +36,11 @@ func (v *vault) take(words uint32) (ref uint32, ok bool) {
 	return v.base + i*v.block, true
 }
 
+// low is true where less than half of the blocks are left.
+func (v *vault) low() bool {
+	return v.base != 0 && 2*bits.OnesCount32(v.free) < int(vaultWords/v.block)
+}
+
 func (v *vault) put(ref uint32) { v.free |= 1 << ((ref - v.base) / v.block) }
 
 // fromVault is the last way to a run of class c.
