@@ -118,11 +118,11 @@ func (d *difference) extended() bool {
 	return found
 }
 
-// narrow is true where AS_PATH is sound with 2-octet AS numbers.
+// narrow is true where AS_PATH is sound with 2-octet AS numbers, but for AS 0.
 func (d *difference) narrow() bool {
 	var u wire.Update
 	err := u.ParseBody(d.body, &wire.Session{})
-	return err == nil || err.Field != "AS_PATH"
+	return err == nil || err.Field != "AS_PATH" || strings.Contains(err.RFC, "RFC 7607")
 }
 
 func (d *difference) unknownToGoBGP() bool {
