@@ -143,6 +143,7 @@ func FuzzFlowText(f *testing.F) {
 			" then redirect ip:2001:db8::1 copy community 0x800d000000000001", " then rate-limit-packets 1e9 redirect [2001:db8::1]:5 terminal"}
 		f.Add(s + then[i%len(then)])
 	}
+	f.Add("destination 0.0.0.0 then redirect ::")
 	f.Fuzz(func(t *testing.T, s string) {
 		r, a, err := flowspec.ParseText(s)
 		if err != nil {

@@ -158,7 +158,8 @@ func ActionsOf(attrs []byte) Actions {
 // redirectOf finds the redirect that counts among several, by its first octet; nil:
 // there is none. One to an address goes before one to a route target, and an IPv6
 // address of attribute 25 before others, so that the same one counts after Apply
-// has written it in another form, in another attribute.
+// has written it in another form, in another attribute. One to the unspecified
+// address leads nowhere, and is none.
 func redirectOf(attrs []byte) (at *byte) {
 	least := redirectNone
 	found := func(r redirectRank, v []byte) {
@@ -174,7 +175,9 @@ func redirectOf(attrs []byte) (at *byte) {
 				found(redirectAddress, v)
 			}
 		case extRedirectToIP4:
-			found(redirectAddress, v)
+			if [4]byte(v[2:6]) != [4]byte{} {
+				found(redirectAddress, v)
+			}
 		case extRedirectAS2, extRedirectIPv4, extRedirectAS4:
 			found(redirectTarget, v)
 		}
@@ -183,7 +186,9 @@ func redirectOf(attrs []byte) (at *byte) {
 	for ; len(v) >= 20; v = v[20:] {
 		switch binary.BigEndian.Uint16(v) {
 		case ext6RedirectToIP:
-			found(redirectAddress6, v)
+			if [16]byte(v[2:18]) != [16]byte{} {
+				found(redirectAddress6, v)
+			}
 		case ext6RedirectRT:
 			found(redirectTarget6, v)
 		}

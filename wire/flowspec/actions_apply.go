@@ -78,6 +78,8 @@ func (a *Actions) check() error {
 		switch {
 		case r.Kind == RedirectIP && !r.Addr.IsValid():
 			return errors.New("flowspec: redirect to no address")
+		case r.Kind == RedirectIP && r.Addr.IsUnspecified():
+			return fmt.Errorf("flowspec: redirect to %v, which is the address of none", r.Addr)
 		case r.Kind == RedirectIP && r.Addr.Zone() != "":
 			return fmt.Errorf("flowspec: redirect to %v: an address with a zone means nothing elsewhere", r.Addr)
 		case r.Kind == RedirectRT && !isRT(r.RT):

@@ -53,6 +53,8 @@ func TestActionsAreRead(t *testing.T) {
 		{"copy to the next hop", "2001:db8::7", "0800000000000001", "", "redirect ip:2001:db8::7 copy"},
 		{"to no next hop", "", "0800000000000000", "", "community 0x0800000000000000"},
 		{"to next hop 0", "0.0.0.0", "0800000000000000", "", "community 0x0800000000000000"},
+		{"to IPv4 0", "", "010c000000000001 8008fde800000001", "", "redirect rt:65000:1 community 0x010c000000000001"},
+		{"to IPv6 0", "", "", "000c" + strings.Repeat("00", 18), "community 0x000c" + strings.Repeat("00", 18)},
 		{"mark", "", "800900000000002e", "", "mark 46"},
 		{"mark, other bits", "", "8009ffffffffffee", "", "mark 46"},
 		{"unknown is kept", "", "800d000102030405 47020001020304ff 8084000000000001", "", "community 0x800d000102030405 community 0x47020001020304ff"},

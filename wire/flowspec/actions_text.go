@@ -91,8 +91,8 @@ func (r *Redirect) Value() string {
 func ParseRedirect(kind RedirectKind, value string) (Redirect, error) {
 	if kind == RedirectIP {
 		a, err := netip.ParseAddr(value)
-		if err != nil || a.Zone() != "" {
-			return Redirect{}, fmt.Errorf("redirect: %q is not an address (such as 192.0.2.1 or 2001:db8::1)", value)
+		if err != nil || a.Zone() != "" || a.IsUnspecified() {
+			return Redirect{}, fmt.Errorf("redirect: %q is not the address of a host (such as 192.0.2.1 or 2001:db8::1)", value)
 		}
 		return Redirect{Kind: RedirectIP, Addr: a}, nil
 	}
