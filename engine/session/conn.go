@@ -203,6 +203,9 @@ func (c *conn) open(msg []byte) {
 	c.opened()
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
+	if c.in && c.h != nil {
+		c.h.hangUp() // what it leads to now would collide with this one once the peer has established it
+	}
 	c.p.yield(c, &o)
 	if c.h != nil {
 		c.p.opened(c, &o)

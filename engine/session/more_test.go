@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -83,6 +84,43 @@ func TestACollisionWhoseOtherEndIsDeadGoesOn(t *testing.T) {
 	o.ID = 1 << 24 // our call would stay, but nobody answers it
 	dialRaw(t, n.b, a).shake(o)
 	a.up(n.b)
+}
+
+// TestACallIsGivenUpForTheOPENOfThePeers: a call that is answered after the peer's
+// own connection got its OPEN would stay, by the identifiers, while the peer has
+// established the other one already.
+func TestACallIsGivenUpForTheOPENOfThePeers(t *testing.T) {
+	n := loopback()
+	a := newStation(t, 65001, n.a, nil)
+	l, err := net.Listen("tcp", netip.AddrPortFrom(n.b, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	answered := make(chan struct{})
+	a.dial = func(_ context.Context, p *peer, cfg *config.Peer, key string) (link, error) {
+		c, err := dialTCP(context.Background(), p, cfg, key)
+		<-answered
+		return c, err
+	}
+	a.apply(peerTo(n.b, l.Addr().(*net.TCPAddr).AddrPort().Port(), 65002, n.a))
+	nc, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	o := openOf(65002, 2)
+	o.ID = 1 << 24 // our call would stay
+	dialRaw(t, n.b, a).shake(o)
+	a.up(n.b)
+	close(answered)
+	nc.SetReadDeadline(time.Now().Add(patience))
+	if b, err := io.ReadAll(nc); len(b) > 0 || err != nil {
+		t.Errorf("our call was not given up: %x, %v", b, err)
+	}
+	if st := a.status(n.b); st.Flaps != 0 || st.State != fsm.Established {
+		t.Errorf("%d flaps, %v: %s", st.Flaps, st.State, historyText(st))
+	}
 }
 
 func TestWhyAnOpenIsRefused(t *testing.T) {

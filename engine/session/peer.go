@@ -345,10 +345,13 @@ func (p *peer) connected(c *conn, kind fsm.EventKind) {
 	if p.first.m.State() == fsm.Idle && p.rng.IsValid() {
 		p.event(p.first, fsm.Event{Kind: fsm.EventManualStartPassive}, nil)
 	}
-	if kind == fsm.EventTCPConfirmed && p.second == nil && p.first.m.State() == fsm.Established && time.Since(p.since) < crossing {
+	switch s := p.first.m.State(); {
+	case kind == fsm.EventTCPAcked && s >= fsm.OpenConfirm:
+		// The peer's own connection got its OPEN while this one was made: see conn.open.
+	case kind == fsm.EventTCPConfirmed && p.second == nil && s == fsm.Established && time.Since(p.since) < crossing:
 		p.second = p.newHalf(fsm.NewSecond(p.set))
 		p.event(p.second, fsm.Event{Kind: kind}, c)
-	} else {
+	default:
 		p.event(p.first, fsm.Event{Kind: kind}, c)
 	}
 	if c.h == nil && !c.over.Load() {
