@@ -2,6 +2,9 @@
 // shows what `go test` would, and ends with a line that counts the tests. With
 // -into it adds the counts to a file, and with -total it prints the sum of
 // such a file: the summary of several runs.
+//
+// What follows the flags are flags of `go test`. With them a test that failed
+// gets a second chance, see again.go, and is called flaky if it takes it.
 package main
 
 import (
@@ -22,7 +25,7 @@ type event struct {
 	Elapsed float64
 }
 
-type counts struct{ passed, failed, skipped int }
+type counts struct{ passed, failed, skipped, flaky int }
 
 func main() {
 	into := flag.String("into", "", "add the counts to this file")
@@ -32,12 +35,13 @@ func main() {
 	if *total != "" {
 		os.Exit(sum(*total))
 	}
-	os.Exit(read(*name, *into))
+	os.Exit(read(*name, *into, flag.Args()))
 }
 
-func read(name, into string) int {
+func read(name, into string, flags []string) int {
 	var c counts
 	var broken int
+	fails := failures{}
 	output := map[string][]string{} // of tests that have not ended
 	skips := map[string]string{}
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
@@ -75,7 +79,9 @@ func read(name, into string) int {
 					broken++
 					fmt.Printf("FAIL  %s  %.1fs\n", e.Package, e.Elapsed)
 				}
-				fmt.Print(strings.Join(output[key], ""))
+				out := strings.Join(output[key], "")
+				fails.add(e, out)
+				fmt.Print(out)
 				delete(output, key)
 			}
 		}
@@ -88,8 +94,11 @@ func read(name, into string) int {
 	}
 	if broken > 0 && c.failed == 0 {
 		c.failed = broken // a package that did not build, or died
+	} else if len(flags) > 0 && c.failed > 0 && broken == fails.packages() && fails.again(flags) {
+		c.flaky, c.failed = len(fails), 0
+		c.passed += c.flaky
 	}
-	fmt.Printf("%s: %d passed, %d failed, %d skipped\n", name, c.passed, c.failed, c.skipped)
+	fmt.Printf("%s: %d passed, %d failed, %d skipped, %d flaky\n", name, c.passed, c.failed, c.skipped, c.flaky)
 	if into != "" {
 		if err := add(into, name, c); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -127,7 +136,7 @@ func add(file, name string, c counts) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "%s %d %d %d\n", strings.ReplaceAll(name, " ", "-"), c.passed, c.failed, c.skipped)
+	_, err = fmt.Fprintf(f, "%s %d %d %d %d\n", strings.ReplaceAll(name, " ", "-"), c.passed, c.failed, c.skipped, c.flaky)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
@@ -144,10 +153,10 @@ func sum(file string) int {
 	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
 		var name string
 		var c counts
-		if _, err := fmt.Sscanf(line, "%s %d %d %d", &name, &c.passed, &c.failed, &c.skipped); err != nil {
+		if _, err := fmt.Sscanf(line, "%s %d %d %d %d", &name, &c.passed, &c.failed, &c.skipped, &c.flaky); err != nil {
 			continue
 		}
-		fmt.Printf("%-12s %d passed, %d failed, %d skipped\n", name, c.passed, c.failed, c.skipped)
+		fmt.Printf("%-12s %d passed, %d failed, %d skipped, %d flaky\n", name, c.passed, c.failed, c.skipped, c.flaky)
 		all.passed += c.passed
 		all.failed += c.failed
 		all.skipped += c.skipped
