@@ -78,7 +78,7 @@ func (c *call) wholeBody(most int) ([]byte, *problem) {
 	if c.ctx.Request.Header.ContentLength() > most {
 		return nil, large()
 	}
-	b, err := io.ReadAll(io.LimitReader(&source{c, c.bodyReader()}, int64(most)+1))
+	b, err := io.ReadAll(io.LimitReader(c.source(), int64(most)+1))
 	if err != nil {
 		return nil, bad("body", "broke off: %v", err)
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"sync"
 	"time"
@@ -18,44 +17,6 @@ const (
 	batchLines = 4096      // that are carried out together at most
 	batchMem   = 4 << 20   // and what they take
 )
-
-// lineSource is a body of lines, whose sender may pause for as long as the read
-// timeout allows: the end of the server does not wait for it.
-type lineSource struct{ source }
-
-// errStopping ends streams when the server ends.
-var errStopping = errors.New("the server is shutting down")
-
-// lineSource makes the request's body one; closed is to be called at its end.
-func (c *call) lineSource() (src *lineSource, closed func()) {
-	c.s.reading.Store(c.ctx, struct{}{})
-	ctx := c.ctx
-	return &lineSource{source{c, c.bodyReader()}}, func() { c.s.reading.Delete(ctx) }
-}
-
-func (l *lineSource) Read(p []byte) (int, error) {
-	c := l.c
-	_ = c.ctx.SetReadDeadline(time.Now().Add(c.s.opts.ReadTimeout))
-	// stopReading comes after stopping is set, so that either this sees it or the
-	// deadline that is set there holds.
-	if c.s.stopping.Load() {
-		return 0, errStopping
-	}
-	n, err := l.r.Read(p)
-	c.s.metrics.BodyIn.Add(n)
-	if err != nil && err != io.EOF && c.s.stopping.Load() {
-		err = errStopping
-	}
-	return n, err
-}
-
-// stopReading wakes those who wait for a line. stopping is set.
-func (s *Server) stopReading() {
-	s.reading.Range(func(ctx, _ any) bool {
-		_ = ctx.(*fasthttp.RequestCtx).SetReadDeadline(time.Now())
-		return true
-	})
-}
 
 // lineReader cuts a body into lines as it comes. It holds one part of the body
 // and whatever a line left over.
@@ -184,33 +145,36 @@ func (c *call) announceLines(k *announceKind) *problem {
 	}
 	j := &lineJob{c: c, k: k, open: &lineBatch{}, spare: &lineBatch{}}
 	j.cond.L = &j.mu
-	src, closed := c.lineSource()
-	j.lines = lineReader{src: src, buf: make([]byte, lineIn)}
+	j.lines = lineReader{src: c.lineSource(), buf: make([]byte, lineIn)}
 	j.reader.begin(c, k.takes, k.withdraw)
 	if k.prepare != nil {
 		k.prepare(&j.reader)
 	}
 	c.streamBody(typeNDJSON, "", func(out *sink) error {
-		defer closed()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			j.read()
 		}()
+		whole := false
+		defer func() {
+			// It reads from this connection, which goes on to belong to others; where
+			// the answer broke off, nobody wants what it waits for.
+			for wait := time.Hour; ; {
+				if !whole {
+					_ = c.ctx.SetReadDeadline(time.Now())
+					wait = 20 * time.Millisecond
+				}
+				select {
+				case <-done:
+					return
+				case <-time.After(wait):
+				}
+			}
+		}()
 		err := j.answerAll(out)
-		// It reads from this connection, which goes on to belong to others; where
-		// the answer broke off, nobody wants what it waits for.
-		for wait := time.Hour; ; {
-			if err != nil {
-				_ = c.ctx.SetReadDeadline(time.Now())
-				wait = 20 * time.Millisecond
-			}
-			select {
-			case <-done:
-				return err
-			case <-time.After(wait):
-			}
-		}
+		whole = err == nil
+		return err
 	})
 	return nil
 }
@@ -220,7 +184,7 @@ func (j *lineJob) read() {
 	broke := ""
 	defer func() {
 		if r := recover(); r != nil {
-			j.c.s.log.Error("BUG: reading lines failed", "panic", r)
+			j.c.logBug(r)
 			broke = "this is a bug of ribd; its log tells more"
 		}
 		j.mu.Lock()

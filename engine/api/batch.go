@@ -224,7 +224,7 @@ func (c *call) lookupText(l *lookups, asJSON bool) *problem {
 	if cap(c.in) < batchIn {
 		c.in = make([]byte, batchIn)
 	}
-	t := &items{src: &source{c, c.bodyReader()}, buf: c.in[:batchIn], json: asJSON}
+	t := &items{src: c.source(), buf: c.in[:batchIn], json: asJSON}
 	// The first item is looked for here, so that a body that is no list is a 400.
 	item, wrong, s := t.next()
 	for s == stepMore {

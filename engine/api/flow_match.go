@@ -138,7 +138,7 @@ func (m *flowMatcher) lines(c *call) *problem {
 	if cap(c.in) < lineIn {
 		c.in = make([]byte, lineIn)
 	}
-	t := &lineReader{src: &source{c, c.bodyReader()}, buf: c.in[:lineIn]}
+	t := &lineReader{src: c.source(), buf: c.in[:lineIn]}
 	count := c.s.metrics.FlowMatches[metrics.Batch]
 	c.streamBody(typeNDJSON, "", func(out *sink) error {
 		buf := c.buf[:0]
@@ -233,7 +233,7 @@ func (m *flowMatcher) packed(c *call) *problem {
 	if cap(c.in) < packetsIn {
 		c.in = make([]byte, packetsIn)
 	}
-	in, src := c.in[:packetsIn], &source{c, c.bodyReader()}
+	in, src := c.in[:packetsIn], c.source()
 	have, err := readAligned(src, in, 0, packetSize)
 	if err == errMisaligned {
 		return fail(400, "body", "%d octets are no multiple of the %d of a packet", have, packetSize)

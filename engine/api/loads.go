@@ -35,7 +35,7 @@ func (c *call) load() *problem {
 	if p := c.stream(); p != nil {
 		return p
 	}
-	id, done, err := c.s.opts.Loads.Body(&source{c, c.bodyReader()}, max(size, -1), string(c.q.get(pCollector)))
+	id, done, err := c.s.opts.Loads.Body(c.source(), max(size, -1), string(c.q.get(pCollector)))
 	if err != nil {
 		return fail(fasthttp.StatusServiceUnavailable, "", "%v", err)
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -58,7 +57,7 @@ func (c *call) lookupPacked(l *lookups) *problem {
 	if cap(c.in) < packedIn {
 		c.in = make([]byte, packedIn)
 	}
-	in, src := c.in[:packedIn], &source{c, c.bodyReader()}
+	in, src := c.in[:packedIn], c.source()
 	// The first part is read here, so that a body that ends in the middle of an
 	// address, and whose length nobody gave, is still answered 400.
 	have, err := readAligned(src, in, 0, size)
@@ -110,14 +109,6 @@ func readAligned(r io.Reader, b []byte, have, size int) (int, error) {
 			return have, nil
 		}
 	}
-}
-
-// bodyReader is the body of the request.
-func (c *call) bodyReader() io.Reader {
-	if r := c.ctx.RequestBodyStream(); r != nil {
-		return r
-	}
-	return bytes.NewReader(c.ctx.Request.Body())
 }
 
 // packed answers whole addresses.

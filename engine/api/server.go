@@ -120,23 +120,24 @@ func (o *Options) defaults() {
 // Server serves the API on any number of listeners. Its methods are for any
 // goroutine.
 type Server struct {
-	opts     Options
-	rib      *shard.RIB
-	log      *slog.Logger
-	metrics  *metrics.Set
-	tokens   tokens
-	http     *fasthttp.Server
-	exact    map[string]*endpoint
-	lookup   *endpoint // the one that has to be fast
-	none     *metrics.Endpoint
-	attrs    *attrCache
-	peers    peerCache
-	calls    sync.Pool
-	streams  atomic.Int64
-	onces    sync.Map     // Idempotency-Keys of requests that are being carried out
-	previews atomic.Int32 // long lists that are shown as messages
-	reading  sync.Map     // *fasthttp.RequestCtx of bodies of lines
-	stopping atomic.Bool
+	opts      Options
+	rib       *shard.RIB
+	log       *slog.Logger
+	metrics   *metrics.Set
+	tokens    tokens
+	http      *fasthttp.Server
+	exact     map[string]*endpoint
+	lookup    *endpoint // the one that has to be fast
+	none      *metrics.Endpoint
+	attrs     *attrCache
+	peers     peerCache
+	calls     sync.Pool
+	streams   atomic.Int64
+	onces     sync.Map     // Idempotency-Keys of requests that are being carried out
+	previews  atomic.Int32 // long lists that are shown as messages
+	readingMu sync.Mutex
+	reading   map[*fasthttp.RequestCtx]bool // requests whose bodies are read; true: lines
+	stopping  atomic.Bool
 
 	shownTime time.Duration
 
@@ -154,7 +155,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s := &Server{opts: o, rib: o.RIB, log: o.Log, metrics: o.Metrics, tokens: t, attrs: newAttrCache(o.CacheBytes), shownTime: shownTime}
+	s := &Server{opts: o, rib: o.RIB, log: o.Log, metrics: o.Metrics, tokens: t, attrs: newAttrCache(o.CacheBytes), shownTime: shownTime, reading: map[*fasthttp.RequestCtx]bool{}}
 	s.none = s.metrics.Endpoint("none")
 	s.exact = s.routes()
 	s.lookup = s.exact["/api/v1/lookup/{address}"]
@@ -319,6 +320,7 @@ type call struct {
 	flow    *flowMatcher // nil: it has matched no packet yet
 	holds   bool         // a stream goes on after the handler
 	counted bool         // in s.streams
+	reads   bool         // in s.reading
 }
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
@@ -339,10 +341,7 @@ func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
 const maxKept = 256 << 10
 
 func (s *Server) release(c *call) {
-	if c.counted {
-		s.streams.Add(-1)
-		c.counted = false
-	}
+	c.leave()
 	c.ctx, c.arg = nil, nil
 	if cap(c.buf) > maxKept {
 		c.buf = nil
@@ -358,6 +357,31 @@ func (s *Server) release(c *call) {
 		c.flow.rules4, c.flow.rules6 = nil, nil
 	}
 	s.calls.Put(c)
+}
+
+// leave ends what the server knows of a request.
+func (c *call) leave() {
+	if c.counted {
+		c.s.streams.Add(-1)
+		c.counted = false
+	}
+	if c.reads {
+		c.s.readingMu.Lock()
+		delete(c.s.reading, c.ctx)
+		c.s.readingMu.Unlock()
+		c.reads = false
+	}
+}
+
+// bug logs a panic, and leaves the call, which may be in any state: it is not used
+// again.
+func (c *call) bug(r any) {
+	c.logBug(r)
+	c.leave()
+}
+
+func (c *call) logBug(r any) {
+	c.s.log.Error("BUG: a request failed", "path", shown(c.ctx.Path()), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 }
 
 // stream counts a request among those that may run long, or refuses it.
@@ -378,13 +402,10 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	c.now = uint32(start.Unix())
 	defer func() {
 		if r := recover(); r != nil {
-			s.log.Error("BUG: a request failed", "path", shown(ctx.Path()), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			c.bug(r)
 			(&problem{status: fasthttp.StatusInternalServerError, detail: "this is a bug of ribd; its log tells more"}).write(ctx)
 			m.Done(fasthttp.StatusInternalServerError, time.Since(start))
-			if c.counted {
-				s.streams.Add(-1)
-			}
-			return // c may be in any state: it is not used again
+			return
 		}
 		m.Done(ctx.Response.StatusCode(), time.Since(start))
 		if !c.holds {

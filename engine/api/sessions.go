@@ -98,7 +98,7 @@ func (c *call) jsonBody() ([]byte, *problem) {
 	if c.ctx.Request.Header.ContentLength() > maxJSON {
 		return nil, fail(fasthttp.StatusRequestEntityTooLarge, "body", "is over %d octets", maxJSON)
 	}
-	b, err := io.ReadAll(io.LimitReader(&source{c, c.bodyReader()}, maxJSON+1))
+	b, err := io.ReadAll(io.LimitReader(c.source(), maxJSON+1))
 	if err != nil {
 		return nil, bad("body", "broke off: %v", err)
 	}

@@ -45,9 +45,16 @@ func (b *body) Read([]byte) (int, error) { return 0, errors.New("api: a body is 
 func (b *body) SupportsBodyWriteTo() bool { return true }
 
 // WriteTo makes the answer and writes it.
-func (b *body) WriteTo(w io.Writer) (int64, error) {
+func (b *body) WriteTo(w io.Writer) (n int64, err error) {
+	defer func() {
+		if r := recover(); r != nil { // handle has returned: nothing else stands between this and the process
+			b.c.bug(r)
+			b.c = nil
+			n, err = b.out.written, errors.New("api: making the answer failed")
+		}
+	}()
 	b.out.w = w
-	err := b.run(&b.out)
+	err = b.run(&b.out)
 	if e := b.out.finish(err == nil); err == nil {
 		err = e
 	}
@@ -230,19 +237,6 @@ func (p *page) write(out *sink) error {
 		}
 	}
 	return nil
-}
-
-// source reads a request's body, part by part, each within the read timeout.
-type source struct {
-	c *call
-	r io.Reader
-}
-
-func (s *source) Read(p []byte) (int, error) {
-	_ = s.c.ctx.SetReadDeadline(time.Now().Add(s.c.s.opts.ReadTimeout))
-	n, err := s.r.Read(p)
-	s.c.s.metrics.BodyIn.Add(n)
-	return n, err
 }
 
 // trim takes the comma off the end of a page.

@@ -195,12 +195,10 @@ func (c *call) updateLines(t previewTarget) *problem {
 	if p := c.takesLines(); p != nil {
 		return p
 	}
-	src, closed := c.lineSource()
-	l := &lineReader{src: src, buf: make([]byte, lineIn)}
+	l := &lineReader{src: c.lineSource(), buf: make([]byte, lineIn)}
 	var r pathReader
 	r.begin(c, takesPreview, false)
 	c.streamBody(typeNDJSON, "", func(out *sink) error {
-		defer closed()
 		for {
 			line, tooLong, ok := l.next()
 			switch {
