@@ -228,6 +228,9 @@ func (m *Manager) publish() {
 func (m *Manager) breathe() {
 	m.fan.Flush()
 	m.mu.Unlock()
+	if m.o.breath != nil {
+		m.o.breath()
+	}
 	m.mu.Lock()
 }
 

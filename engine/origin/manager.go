@@ -53,7 +53,8 @@ type Options struct {
 	// have none.
 	ID func(peerID string, f wire.Family, hasPathID bool, pathID uint32, nlri []byte) uint64
 
-	tick time.Duration // of house-keeping; 0: a second
+	tick   time.Duration // of house-keeping; 0: a second
+	breath func()        // called while others may have the lock; nil: nothing is
 }
 
 // Errors of a Manager.
