@@ -40,7 +40,7 @@ func (t *Tree) cut(f *Finger, pos uint32, p, c uint64) {
 	m := o
 	if !t.heap.Fits(n+1, n) {
 		var ok bool
-		if m, ok = t.alloc(n, true); !ok {
+		if m, ok = t.alloc(n, true, false); !ok {
 			m = o
 		}
 	}

@@ -117,7 +117,7 @@ func (t *Tree) move(k Key, depth uint8, leaf bool) bool {
 
 // copyOf puts a copy of the run o of n words, born in this batch, in its place.
 func (t *Tree) copyOf(o, n uint32) (m uint32, ok bool) {
-	if m, ok = t.alloc(n, false); !ok {
+	if m, ok = t.alloc(n, false, false); !ok {
 		return o, false
 	}
 	a := t.heap.Arena()

@@ -138,7 +138,7 @@ func (t *Tree) own(o uint32, reserved bool) (uint32, bool) {
 	}
 	p, c := maps(a, o)
 	n := nodeWords(p, c)
-	m, ok := t.alloc(n, reserved)
+	m, ok := t.alloc(n, reserved, false)
 	if !ok {
 		return o, false
 	}
@@ -150,10 +150,13 @@ func (t *Tree) own(o uint32, reserved bool) (uint32, bool) {
 	return m, true
 }
 
-func (t *Tree) alloc(n uint32, reserved bool) (ref uint32, ok bool) {
-	if reserved {
+func (t *Tree) alloc(n uint32, reserved, more bool) (ref uint32, ok bool) {
+	switch {
+	case reserved:
 		ref, ok = t.heap.AllocReserved(n)
-	} else {
+	case more:
+		ref, ok = t.heap.AllocMore(n)
+	default:
 		ref, ok = t.heap.Alloc(n)
 	}
 	if ok && ref >= maxRef {
@@ -182,7 +185,7 @@ func (t *Tree) grow(f *Finger, pos, w uint32, p, c uint64) bool {
 	m := o
 	if !t.heap.Fits(n-1, n) {
 		var ok bool
-		if m, ok = t.alloc(n, false); !ok {
+		if m, ok = t.alloc(n, false, true); !ok {
 			return false
 		}
 	}
@@ -231,7 +234,7 @@ func (t *Tree) child(d uint8, x item, reserved bool) (w uint32, ok bool) {
 	if x.leaf != 0 {
 		return x.leaf<<2 | kindLeaf, true
 	}
-	o, ok := t.alloc(leafWords(x.n), reserved)
+	o, ok := t.alloc(leafWords(x.n), reserved, true)
 	if !ok {
 		return 0, false
 	}
@@ -338,7 +341,7 @@ func (n *node) add(d uint8, x item, w uint32) {
 
 func (t *Tree) newNode(p, c uint64, words [2]uint32, n int) (o uint32, ok bool) {
 	size := nodeHeader + uint32(n)
-	o, ok = t.alloc(size, false)
+	o, ok = t.alloc(size, false, true)
 	if !ok {
 		return 0, false
 	}

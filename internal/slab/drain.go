@@ -156,14 +156,18 @@ func (h *Heap) giveBack(i int) {
 	h.arena.give(e)
 }
 
+// joinEach is how many frees and refusals for each extent come between two times that
+// coalesce, which looks at all of them, serves others than removals.
+const joinEach = 16
+
 // coalesce joins the free runs that touch. The lists do not do it as they go,
 // since what is freed is soon used again; at the cap of the arena it is done
-// before a removal fails. It allocates Go memory.
+// before a removal fails, or a copy of a large node. It allocates Go memory.
 func (h *Heap) coalesce() {
 	if h.purge.active || h.frees < h.joined+64 && h.joined != 0 {
 		return
 	}
-	h.joined = h.frees
+	h.joined, h.asked = h.frees, h.frees+h.refused
 	const words = ExtentWords / 64
 	free := make(map[uint32]*[words]uint64, len(h.extents))
 	for _, e := range h.extents {

@@ -35,6 +35,7 @@ type Heap struct {
 	live    uint64 // words in use, rounded up to classes
 	refused uint64
 	joined  uint64 // frees at the last coalesce, which is not repeated for few
+	asked   uint64 // frees and refusals then
 	frees   uint64
 
 	vault vault
@@ -82,13 +83,23 @@ func (h *Heap) Arena() *Arena { return h.arena }
 // refuses what it was asked to store.
 func (h *Heap) Alloc(n uint32) (ref uint32, ok bool) { return h.alloc(n, false) }
 
+// AllocMore is Alloc for what replaces nothing, and so gives nothing back: it waits
+// while removals live on the vault. Copies go on: they are what fills it.
+func (h *Heap) AllocMore(n uint32) (ref uint32, ok bool) {
+	if h.tight && h.starved() && !h.extend(false) {
+		h.refused++
+		return 0, false
+	}
+	return h.alloc(n, false)
+}
+
 // AllocReserved is Alloc for what must go on at the cap, a removal above all:
 // it may use the reserve.
 func (h *Heap) AllocReserved(n uint32) (ref uint32, ok bool) { return h.alloc(n, true) }
 
 func (h *Heap) alloc(n uint32, deep bool) (ref uint32, ok bool) {
 	c := classOf((n + h.unit - 1) >> h.shift)
-	if !deep && (uint64(len(h.extents))<<extentBits < h.live+spareWords || h.tight && h.starved()) && !h.extend(false) {
+	if !deep && uint64(len(h.extents))<<extentBits < h.live+spareWords && !h.extend(false) {
 		h.refused++
 		return 0, false
 	}
@@ -129,7 +140,12 @@ func (h *Heap) cut(c int, deep bool) (ref uint32, ok bool) {
 			continue // the vault may have taken a part
 		}
 		if !deep {
-			return 0, false
+			// Every change of a tree copies its root: without a large run all of them
+			// would be refused, however much is free in pieces.
+			if classUnits(c) <= smallUnits || h.frees+h.refused-h.asked < joinEach*uint64(len(h.extents)) {
+				return 0, false
+			}
+			return h.splitAny(c)
 		}
 		if ref, ok = h.splitAny(c); !ok {
 			ref, ok = h.fromVault(c)

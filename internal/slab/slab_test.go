@@ -189,8 +189,8 @@ func TestReserveIsForRemovals(t *testing.T) {
 }
 
 // At the cap, with free words in pieces, removals live on the vault. What they give
-// back is not for others until half of it is there again.
-func TestADrawnVaultIsFilledBeforeOthersGetMemory(t *testing.T) {
+// back is for copies, but for nothing more until half of it is there again.
+func TestADrawnVaultIsFilledBeforeOthersGetMore(t *testing.T) {
 	a := NewArena("test", 4*ExtentWords)
 	defer a.Close()
 	h := NewHeap(a, NewDomain(), nil)
@@ -222,16 +222,47 @@ func TestADrawnVaultIsFilledBeforeOthersGetMemory(t *testing.T) {
 		}
 		large = append(large, ref)
 	}
-	if _, ok := h.Alloc(8); ok {
-		t.Error("others get memory while less than half of the vault is left")
+	if _, ok := h.AllocMore(8); ok {
+		t.Error("others get more while less than half of the vault is left")
+	}
+	if ref, ok := h.Alloc(8); !ok {
+		t.Error("a copy, which gives back as much, has to wait too")
+	} else {
+		h.Free(ref, 8)
 	}
 	if ref, ok := h.AllocReserved(8); !ok || h.vault.holds(ref) {
 		t.Error("a removal gets none that others left")
 	}
 	h.Free(large[0], 100)
 	h.Free(large[1], 100)
-	if _, ok := h.Alloc(8); !ok {
-		t.Error("others get no memory when half of the vault is there again")
+	if _, ok := h.AllocMore(8); !ok {
+		t.Error("others get no more when half of the vault is there again")
+	}
+}
+
+// At the cap, with free words in pieces that touch, a large run is put together for
+// a copy too: the root of a tree is one, and every change copies it.
+func TestPiecesAreJoinedForLargeCopies(t *testing.T) {
+	a := NewArena("test", 4*ExtentWords)
+	defer a.Close()
+	h := NewHeap(a, NewDomain(), nil)
+	fill := func(n uint32) (refs []uint32) {
+		for {
+			ref, ok := h.Alloc(n)
+			if !ok {
+				return refs
+			}
+			refs = append(refs, ref)
+		}
+	}
+	small := fill(8)
+	fill(100) // what was whole
+	const pieces = 2048
+	for _, ref := range small[:pieces] {
+		h.Free(ref, 8)
+	}
+	if n := len(fill(100)); n < pieces*8/128/2 {
+		t.Errorf("%d words are free, and %d runs of 100 are found", pieces*8, n)
 	}
 }
 
