@@ -17,8 +17,9 @@
 //   - When a connection has got its OPEN, and when it is established, [Collide]
 //     says which of two has to go: its machine gets EventCollisionDump. Where
 //     that is the first one, [Swap] makes the second one the first before.
-//   - A second machine that is idle is done with. Where the first one is idle
-//     and the second one is not, they are swapped and the first one is done with.
+//   - A second machine that has no connection is done with, whatever it waits for.
+//     Where the first one has none and the second one does, they are swapped
+//     before.
 //
 // # Timers
 //

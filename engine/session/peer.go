@@ -244,12 +244,14 @@ func (c *conn) holdLeft(hold time.Duration) time.Duration {
 	return 0
 }
 
-// settle ends machines that are done with. p.mu is held.
+// settle has a second machine only beside a first one that has a connection, and
+// only while it has one too: what has none would wait to call beside the other one.
+// p.mu is held.
 func (p *peer) settle() {
-	if p.second != nil && p.first.m.State() == fsm.Idle && p.second.m.State() != fsm.Idle {
+	if p.second != nil && p.first.c == nil && p.second.c != nil {
 		p.swap()
 	}
-	if p.second != nil && p.second.m.State() == fsm.Idle {
+	if p.second != nil && p.second.c == nil {
 		p.second.quiet()
 		p.second = nil
 	}
