@@ -27,7 +27,7 @@ type failure struct{ pkg, test string }
 type failures map[failure]string
 
 // final is in the output of what is no matter of time.
-var final = []string{"DATA RACE", "race detected", "panic:", "fatal error:", "goleak", "leaked"}
+var final = []string{"DATA RACE", "data race(s)", "race detected", "panic:", "fatal error:", "goleak", "leaked"}
 
 func (f failures) add(e event, output string) {
 	if e.Test == "" {

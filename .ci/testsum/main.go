@@ -4,7 +4,9 @@
 // such a file: the summary of several runs.
 //
 // What follows the flags are flags of `go test`. With them a test that failed
-// gets a second chance, see again.go, and is called flaky if it takes it.
+// gets a second chance, see again.go, and is called flaky if it takes it; after
+// its output a line {"Action":"ended","Output":"N"} has to say what `go test`
+// exited with.
 package main
 
 import (
@@ -44,6 +46,8 @@ func read(name, into string, flags []string) int {
 	fails := failures{}
 	output := map[string][]string{} // of tests that have not ended
 	skips := map[string]string{}
+	running := map[string]bool{} // those that have begun: one that never ends has taken its package along
+	ended := ""                  // the exit code of `go test`
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	for {
 		line, err := in.ReadBytes('\n')
@@ -55,6 +59,14 @@ func read(name, into string, flags []string) int {
 			}
 			key := e.Package + " " + e.Test
 			switch e.Action {
+			case "pass", "fail", "skip":
+				delete(running, key)
+			}
+			switch e.Action {
+			case "run":
+				running[key] = true
+			case "ended":
+				ended = e.Output
 			case "output":
 				output[key] = append(output[key], e.Output)
 			case "build-output":
@@ -94,9 +106,16 @@ func read(name, into string, flags []string) int {
 	}
 	if broken > 0 && c.failed == 0 {
 		c.failed = broken // a package that did not build, or died
-	} else if len(flags) > 0 && c.failed > 0 && broken == fails.packages() && fails.again(flags) {
+	} else if len(flags) > 0 && c.failed > 0 && ended == "1" && len(running) == 0 && broken == fails.packages() && fails.again(flags) {
 		c.flaky, c.failed = len(fails), 0
 		c.passed += c.flaky
+	}
+	for _, k := range sorted(running) {
+		fmt.Printf("%s did not end\n", k)
+	}
+	if len(flags) > 0 && ended != "0" && c.failed+c.flaky == 0 {
+		fmt.Printf("go test ended with %q, and no test says why\n", ended)
+		c.failed = 1
 	}
 	fmt.Printf("%s: %d passed, %d failed, %d skipped, %d flaky\n", name, c.passed, c.failed, c.skipped, c.flaky)
 	if into != "" {
@@ -122,7 +141,7 @@ func why(output []string) string {
 	return "no reason given"
 }
 
-func sorted(m map[string]string) []string {
+func sorted[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
