@@ -42,6 +42,7 @@ func (c *call) load() *problem {
 	c.ctx.SetStatusCode(fasthttp.StatusAccepted)
 	c.ctx.Response.Header.Set(fasthttp.HeaderLocation, "/api/v1/loads/"+id)
 	answer := append(appendString([]byte(`{"id":`), id), '}', '\n')
+	c.until = done
 	c.streamBody(typeJSON, "", func(out *sink) error {
 		err := out.write(answer)
 		<-done // the loader reads from this connection until then

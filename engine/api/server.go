@@ -120,24 +120,25 @@ func (o *Options) defaults() {
 // Server serves the API on any number of listeners. Its methods are for any
 // goroutine.
 type Server struct {
-	opts      Options
-	rib       *shard.RIB
-	log       *slog.Logger
-	metrics   *metrics.Set
-	tokens    tokens
-	http      *fasthttp.Server
-	exact     map[string]*endpoint
-	lookup    *endpoint // the one that has to be fast
-	none      *metrics.Endpoint
-	attrs     *attrCache
-	peers     peerCache
-	calls     sync.Pool
-	streams   atomic.Int64
-	onces     sync.Map     // Idempotency-Keys of requests that are being carried out
-	previews  atomic.Int32 // long lists that are shown as messages
-	readingMu sync.Mutex
-	reading   map[*fasthttp.RequestCtx]bool // requests whose bodies are read; true: lines
-	stopping  atomic.Bool
+	opts     Options
+	rib      *shard.RIB
+	log      *slog.Logger
+	metrics  *metrics.Set
+	tokens   tokens
+	http     *fasthttp.Server
+	exact    map[string]*endpoint
+	lookup   *endpoint // the one that has to be fast
+	none     *metrics.Endpoint
+	attrs    *attrCache
+	peers    peerCache
+	calls    sync.Pool
+	streams  atomic.Int64
+	onces    sync.Map     // Idempotency-Keys of requests that are being carried out
+	previews atomic.Int32 // long lists that are shown as messages
+	connsMu  sync.Mutex
+	conns    map[net.Conn]bool             // all that are open
+	lines    map[*fasthttp.RequestCtx]bool // requests whose bodies are lines
+	stopping atomic.Bool
 
 	shownTime time.Duration
 
@@ -155,7 +156,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s := &Server{opts: o, rib: o.RIB, log: o.Log, metrics: o.Metrics, tokens: t, attrs: newAttrCache(o.CacheBytes), shownTime: shownTime, reading: map[*fasthttp.RequestCtx]bool{}}
+	s := &Server{opts: o, rib: o.RIB, log: o.Log, metrics: o.Metrics, tokens: t, attrs: newAttrCache(o.CacheBytes), shownTime: shownTime, conns: map[net.Conn]bool{}, lines: map[*fasthttp.RequestCtx]bool{}}
 	s.none = s.metrics.Endpoint("none")
 	s.exact = s.routes()
 	s.lookup = s.exact["/api/v1/lookup/{address}"]
@@ -163,6 +164,7 @@ func New(o Options) (*Server, error) {
 	s.http = &fasthttp.Server{
 		Handler:           s.handle,
 		ErrorHandler:      s.protocolError,
+		ConnState:         s.connState,
 		Name:              "ribd",
 		Concurrency:       o.MaxConns,
 		ReadTimeout:       o.ReadTimeout,
@@ -225,7 +227,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.listeners = nil
 	s.mu.Unlock()
-	s.stopReading()
+	ended := make(chan struct{})
+	defer close(ended)
+	go s.stopReading(ended)
 	return s.http.ShutdownWithContext(ctx)
 }
 
@@ -317,10 +321,11 @@ type call struct {
 	text    []byte // arg, where it had escapes
 	now     uint32 // of the request, in seconds since 1970
 	packed  packedBatch
-	flow    *flowMatcher // nil: it has matched no packet yet
-	holds   bool         // a stream goes on after the handler
-	counted bool         // in s.streams
-	reads   bool         // in s.reading
+	flow    *flowMatcher    // nil: it has matched no packet yet
+	holds   bool            // a stream goes on after the handler
+	counted bool            // in s.streams
+	reads   bool            // in s.lines
+	until   <-chan struct{} // another goroutine reads the body until it is closed
 }
 
 func (s *Server) acquire(ctx *fasthttp.RequestCtx) *call {
@@ -366,9 +371,9 @@ func (c *call) leave() {
 		c.counted = false
 	}
 	if c.reads {
-		c.s.readingMu.Lock()
-		delete(c.s.reading, c.ctx)
-		c.s.readingMu.Unlock()
+		c.s.connsMu.Lock()
+		delete(c.s.lines, c.ctx)
+		c.s.connsMu.Unlock()
 		c.reads = false
 	}
 }

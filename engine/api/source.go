@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // source is the body of a request, read part by part, each within the read
-// timeout. The end of the server does not wait that long for a sender that pauses:
-// not at all for one of lines, whose lines so far have their answers, and
-// stopPause for the others.
+// timeout. The end of the server waits no longer than stopPause for a sender that
+// pauses, and not at all for one of lines, whose lines so far have their answers.
 type source struct {
 	c     *call
 	r     io.Reader
@@ -23,21 +25,22 @@ const stopPause = time.Second
 var errStopping = errors.New("the server is shutting down")
 
 // source makes the request's body one.
-func (c *call) source() *source { return c.newSource(false) }
+func (c *call) source() *source {
+	if r := c.ctx.RequestBodyStream(); r != nil {
+		return &source{c: c, r: r}
+	}
+	return &source{c: c, r: bytes.NewReader(c.ctx.Request.Body())}
+}
 
 // lineSource is source for lines that are answered as they come.
-func (c *call) lineSource() *source { return c.newSource(true) }
-
-func (c *call) newSource(lines bool) *source {
-	s := c.s
-	s.readingMu.Lock()
-	s.reading[c.ctx] = lines
-	s.readingMu.Unlock()
+func (c *call) lineSource() *source {
 	c.reads = true
-	if r := c.ctx.RequestBodyStream(); r != nil {
-		return &source{c, r, lines}
-	}
-	return &source{c, bytes.NewReader(c.ctx.Request.Body()), lines}
+	c.s.connsMu.Lock()
+	c.s.lines[c.ctx] = true
+	c.s.connsMu.Unlock()
+	src := c.source()
+	src.lines = true
+	return src
 }
 
 func (src *source) Read(p []byte) (int, error) {
@@ -59,15 +62,35 @@ func (src *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// stopReading wakes those who wait for a body. stopping is set.
-func (s *Server) stopReading() {
-	s.readingMu.Lock()
-	defer s.readingMu.Unlock()
-	for ctx, lines := range s.reading {
-		by := time.Now()
-		if !lines {
-			by = by.Add(stopPause)
+// stopReading bounds the wait for what comes: bodies, and heads, which fasthttp
+// reads, as well as bodies that nobody wanted. A connection that fasthttp gives its
+// own deadline just then has its turn later. stopping is set.
+func (s *Server) stopReading(ended <-chan struct{}) {
+	for {
+		s.connsMu.Lock()
+		for c := range s.conns {
+			_ = c.SetReadDeadline(time.Now().Add(stopPause))
 		}
-		_ = ctx.SetReadDeadline(by)
+		for ctx := range s.lines {
+			_ = ctx.SetReadDeadline(time.Now())
+		}
+		s.connsMu.Unlock()
+		select {
+		case <-ended:
+			return
+		case <-time.After(2 * stopPause): // those of now have passed
+		}
+	}
+}
+
+// connState keeps s.conns.
+func (s *Server) connState(c net.Conn, state fasthttp.ConnState) {
+	s.connsMu.Lock()
+	defer s.connsMu.Unlock()
+	switch state {
+	case fasthttp.StateNew:
+		s.conns[c] = true
+	case fasthttp.StateClosed:
+		delete(s.conns, c)
 	}
 }

@@ -47,7 +47,7 @@ func (b *body) SupportsBodyWriteTo() bool { return true }
 // WriteTo makes the answer and writes it.
 func (b *body) WriteTo(w io.Writer) (n int64, err error) {
 	defer func() {
-		if r := recover(); r != nil { // handle has returned: nothing else stands between this and the process
+		if r := recover(); r != nil { // handle has returned
 			b.c.bug(r)
 			b.c = nil
 			n, err = b.out.written, errors.New("api: making the answer failed")
@@ -70,6 +70,14 @@ func (b *body) WriteTo(w io.Writer) (n int64, err error) {
 func (b *body) Close() error {
 	if c := b.c; c != nil {
 		b.c = nil
+		for wait := time.Duration(0); c.until != nil; wait = 20 * time.Millisecond {
+			select {
+			case <-c.until: // the loader reads from this connection until then
+				c.until = nil
+			case <-time.After(wait): // and nobody wrote that it has begun
+				_ = c.ctx.SetReadDeadline(time.Now())
+			}
+		}
 		c.s.release(c)
 	}
 	return nil
