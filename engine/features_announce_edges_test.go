@@ -157,6 +157,7 @@ func TestAPeerThatDoesNotReadHoldsNobodyUp(t *testing.T) {
 		}
 	}
 	eventually(t, "the other one has all", func() bool { return fast.count() == n })
+	fast.inStep()
 	start := time.Now()
 	a := c.post("/api/v1/paths", `{"prefix":"10.0.0.0/8","next_hop":"192.0.2.1"}`)
 	if took := time.Since(start); took > waitLimit/2 {

@@ -216,6 +216,7 @@ func (r *rig) announce(routes ...Route) []Result {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.rib.Sync() // a shard that is at work just then has it a moment later
 	return res
 }
 
