@@ -196,6 +196,42 @@ func dialFrom(from netip.Addr, to *station) (net.Conn, error) {
 	return d.Dial("tcp", netip.AddrPortFrom(to.addr(), to.port).String())
 }
 
+// listenAt listens as a peer that is called.
+func listenAt(t testing.TB, addr netip.Addr) *net.TCPListener {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func portOf(l net.Listener) uint16 { return l.Addr().(*net.TCPAddr).AddrPort().Port() }
+
+// accept takes a call.
+func accept(t testing.TB, l *net.TCPListener) net.Conn {
+	t.Helper()
+	_ = l.SetDeadline(time.Now().Add(patience))
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// slowToAnswer has the calls of a station answered when the channel is closed.
+func slowToAnswer(s *station) (answered chan struct{}) {
+	answered = make(chan struct{})
+	s.dial = func(_ context.Context, p *peer, cfg *config.Peer, key string) (link, error) {
+		c, err := dialTCP(context.Background(), p, cfg, key)
+		<-answered
+		return c, err
+	}
+	return answered
+}
+
 // dialRaw calls a station from addr.
 func dialRaw(t testing.TB, from netip.Addr, to *station) *raw {
 	t.Helper()

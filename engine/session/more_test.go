@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -31,17 +30,9 @@ func TestCollision(t *testing.T) {
 			n := loopback()
 			a := newStation(t, 65001, n.a, nil)
 			a.yieldFor = patience
-			l, err := net.Listen("tcp", netip.AddrPortFrom(n.b, 0).String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			a.apply(peerTo(n.b, l.Addr().(*net.TCPAddr).AddrPort().Port(), 65002, n.a))
-			nc, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
+			l := listenAt(t, n.b)
+			a.apply(peerTo(n.b, portOf(l), 65002, n.a))
+			nc := accept(t, l)
 			called := &raw{t: t, c: nc} // a called
 			caller := dialRaw(t, n.b, a)
 			called.want(wire.MsgOpen)
@@ -73,12 +64,8 @@ func TestCollision(t *testing.T) {
 func TestACollisionWhoseOtherEndIsDeadGoesOn(t *testing.T) {
 	n := loopback()
 	a := newStation(t, 65001, n.a, nil)
-	l, err := net.Listen("tcp", netip.AddrPortFrom(n.b, 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	a.apply(peerTo(n.b, l.Addr().(*net.TCPAddr).AddrPort().Port(), 65002, n.a))
+	l := listenAt(t, n.b)
+	a.apply(peerTo(n.b, portOf(l), 65002, n.a))
 	a.wait(n.b, "called", func(s Status) bool { return s.State == fsm.OpenSent })
 	o := openOf(65002, 2)
 	o.ID = 1 << 24 // our call would stay, but nobody answers it
@@ -92,23 +79,10 @@ func TestACollisionWhoseOtherEndIsDeadGoesOn(t *testing.T) {
 func TestACallIsGivenUpForTheOPENOfThePeers(t *testing.T) {
 	n := loopback()
 	a := newStation(t, 65001, n.a, nil)
-	l, err := net.Listen("tcp", netip.AddrPortFrom(n.b, 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	answered := make(chan struct{})
-	a.dial = func(_ context.Context, p *peer, cfg *config.Peer, key string) (link, error) {
-		c, err := dialTCP(context.Background(), p, cfg, key)
-		<-answered
-		return c, err
-	}
-	a.apply(peerTo(n.b, l.Addr().(*net.TCPAddr).AddrPort().Port(), 65002, n.a))
-	nc, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	l := listenAt(t, n.b)
+	answered := slowToAnswer(a)
+	a.apply(peerTo(n.b, portOf(l), 65002, n.a))
+	nc := accept(t, l)
 	o := openOf(65002, 2)
 	o.ID = 1 << 24 // our call would stay
 	dialRaw(t, n.b, a).shake(o)

@@ -1,9 +1,6 @@
 package session
 
 import (
-	"context"
-	"net"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -37,23 +34,10 @@ func alone(t *testing.T, st *station, s fsm.State) {
 func TestTheOtherConnectionTakesOver(t *testing.T) {
 	n := loopback()
 	a := newStation(t, 65001, n.a, nil)
-	l, err := net.Listen("tcp", netip.AddrPortFrom(n.b, 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	answered := make(chan struct{})
-	a.dial = func(_ context.Context, p *peer, cfg *config.Peer, key string) (link, error) {
-		c, err := dialTCP(context.Background(), p, cfg, key)
-		<-answered
-		return c, err
-	}
-	a.apply(peerTo(n.b, l.Addr().(*net.TCPAddr).AddrPort().Port(), 65002, n.a))
-	nc, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	l := listenAt(t, n.b)
+	answered := slowToAnswer(a)
+	a.apply(peerTo(n.b, portOf(l), 65002, n.a))
+	nc := accept(t, l)
 	caller := dialRaw(t, n.b, a)
 	caller.want(wire.MsgOpen)
 	close(answered)
@@ -97,16 +81,9 @@ func TestAPeerThatCalledTwiceMayRestart(t *testing.T) {
 func TestARefusedCallLeavesNothing(t *testing.T) {
 	n := loopback()
 	a := newStation(t, 65001, n.a, nil)
-	l, err := net.Listen("tcp", netip.AddrPortFrom(n.b, 0).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	a.apply(peerTo(n.b, l.Addr().(*net.TCPAddr).AddrPort().Port(), 65002, n.a, func(p *config.Peer) { p.Mode = config.ModeActive }))
-	nc, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := listenAt(t, n.b)
+	a.apply(peerTo(n.b, portOf(l), 65002, n.a, func(p *config.Peer) { p.Mode = config.ModeActive }))
+	nc := accept(t, l)
 	called := &raw{t: t, c: nc}
 	called.shake(openOf(65002, 2))
 	a.up(n.b)
@@ -116,7 +93,7 @@ func TestARefusedCallLeavesNothing(t *testing.T) {
 	}
 	alone(t, a, fsm.Established)
 	nc.Close()
-	_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
+	_ = l.SetDeadline(time.Now().Add(patience))
 	next, err := l.Accept()
 	if err != nil {
 		t.Fatalf("nobody calls: %v; %s", err, historyText(a.status(n.b)))
