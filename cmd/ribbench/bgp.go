@@ -154,10 +154,6 @@ func (e *env) takeInCase(name string, fs []feed, addPath bool, ratio, octets flo
 	once := func(r *rival, into *[]taken) func() (float64, error) {
 		return func() (float64, error) {
 			t, err := e.takeOnce(r, fs, addPath, withdraw)
-			for again := 0; err != nil && r != ribdRival && again < 3; again++ {
-				e.note("once more, since %v", err) // BIRD 2 refuses an Add-Path feed now and then
-				t, err = e.takeOnce(r, fs, addPath, withdraw)
-			}
 			*into = append(*into, t)
 			return t.rate, err
 		}

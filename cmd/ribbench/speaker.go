@@ -57,7 +57,7 @@ func speak(from netip.Addr, to netip.AddrPort, as uint32, addPath bool, seen fun
 		caps = append(caps, wire.AddPathCapability(both, both))
 	}
 	open := wire.AppendOpen(nil, &wire.Open{AS: as, HoldTime: speakerHold, ID: binary.BigEndian.Uint32(id[:]), Capabilities: caps})
-	if _, err = conn.Write(wire.AppendKeepalive(open)); err != nil {
+	if _, err = conn.Write(open); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -100,6 +100,14 @@ func (s *speaker) read(up chan<- error) {
 		}
 		last = now
 		switch wire.MessageType(msg[18]) {
+		case wire.MsgOpen:
+			// Not sooner (RFC 4271 8.2.2, OpenSent): BIRD 2 takes a KEEPALIVE that
+			// comes before its own OPEN is out, but reads NLRI without path ids then.
+			if err := s.send(wire.AppendKeepalive(nil)); err != nil {
+				s.err = err
+				up <- err
+				return
+			}
 		case wire.MsgKeepalive:
 			if !established {
 				established, s.up = true, now
