@@ -40,94 +40,111 @@ func main() {
 	os.Exit(read(*name, *into, flag.Args()))
 }
 
+// tests is what has been read of one run of `go test`.
+type tests struct {
+	counts
+	broken  int // packages that failed
+	fails   failures
+	output  map[string][]string // of tests that have not ended
+	skips   map[string]string
+	running map[string]bool // those that have begun: one that never ends has taken its package along
+	ended   string          // the exit code of `go test`
+}
+
 func read(name, into string, flags []string) int {
-	var c counts
-	var broken int
-	fails := failures{}
-	output := map[string][]string{} // of tests that have not ended
-	skips := map[string]string{}
-	running := map[string]bool{} // those that have begun: one that never ends has taken its package along
-	ended := ""                  // the exit code of `go test`
+	t := tests{fails: failures{}, output: map[string][]string{}, skips: map[string]string{}, running: map[string]bool{}}
 	in := bufio.NewReaderSize(os.Stdin, 1<<20)
 	for {
 		line, err := in.ReadBytes('\n')
-		if len(line) > 0 {
-			var e event
-			if json.Unmarshal(line, &e) != nil || e.Action == "" {
-				fmt.Print(string(line)) // a build's complaint
-				continue
-			}
-			key := e.Package + " " + e.Test
-			switch e.Action {
-			case "pass", "fail", "skip":
-				delete(running, key)
-			}
-			switch e.Action {
-			case "run":
-				running[key] = true
-			case "ended":
-				ended = e.Output
-			case "output":
-				output[key] = append(output[key], e.Output)
-			case "build-output":
-				fmt.Print(e.Output)
-			case "pass":
-				if e.Test != "" {
-					c.passed++
-				} else {
-					fmt.Printf("ok    %s  %.1fs\n", e.Package, e.Elapsed)
-				}
-				delete(output, key)
-			case "skip":
-				if e.Test != "" {
-					c.skipped++
-					skips[key] = why(output[key])
-				}
-				delete(output, key)
-			case "fail":
-				if e.Test != "" {
-					c.failed++
-				} else {
-					broken++
-					fmt.Printf("FAIL  %s  %.1fs\n", e.Package, e.Elapsed)
-				}
-				out := strings.Join(output[key], "")
-				fails.add(e, out)
-				fmt.Print(out)
-				delete(output, key)
-			}
+		var e event
+		switch {
+		case len(line) == 0:
+		case json.Unmarshal(line, &e) != nil || e.Action == "":
+			fmt.Print(string(line)) // a build's complaint
+		default:
+			t.take(e)
 		}
 		if err != nil {
 			break
 		}
 	}
-	for _, k := range sorted(skips) {
-		fmt.Printf("skip  %s: %s\n", k, skips[k])
-	}
-	if broken > 0 && c.failed == 0 {
-		c.failed = broken // a package that did not build, or died
-	} else if len(flags) > 0 && c.failed > 0 && ended == "1" && len(running) == 0 && broken == fails.packages() && fails.again(flags) {
-		c.flaky, c.failed = len(fails), 0
-		c.passed += c.flaky
-	}
-	for _, k := range sorted(running) {
-		fmt.Printf("%s did not end\n", k)
-	}
-	if len(flags) > 0 && ended != "0" && c.failed+c.flaky == 0 {
-		fmt.Printf("go test ended with %q, and no test says why\n", ended)
-		c.failed = 1
-	}
-	fmt.Printf("%s: %d passed, %d failed, %d skipped, %d flaky\n", name, c.passed, c.failed, c.skipped, c.flaky)
+	t.judge(flags)
+	fmt.Printf("%s: %d passed, %d failed, %d skipped, %d flaky\n", name, t.passed, t.failed, t.skipped, t.flaky)
 	if into != "" {
-		if err := add(into, name, c); err != nil {
+		if err := add(into, name, t.counts); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	}
-	if c.failed > 0 || c.passed == 0 {
+	if t.failed > 0 || t.passed == 0 {
 		return 1
 	}
 	return 0
+}
+
+// take counts what one event tells, and shows what `go test` would.
+func (t *tests) take(e event) {
+	key := e.Package + " " + e.Test
+	switch e.Action {
+	case "run":
+		t.running[key] = true
+		return
+	case "ended":
+		t.ended = e.Output
+		return
+	case "output":
+		t.output[key] = append(t.output[key], e.Output)
+		return
+	case "build-output":
+		fmt.Print(e.Output)
+		return
+	case "pass":
+		if e.Test != "" {
+			t.passed++
+		} else {
+			fmt.Printf("ok    %s  %.1fs\n", e.Package, e.Elapsed)
+		}
+	case "skip":
+		if e.Test != "" {
+			t.skipped++
+			t.skips[key] = why(t.output[key])
+		}
+	case "fail":
+		if e.Test != "" {
+			t.failed++
+		} else {
+			t.broken++
+			fmt.Printf("FAIL  %s  %.1fs\n", e.Package, e.Elapsed)
+		}
+		out := strings.Join(t.output[key], "")
+		t.fails.add(e, out)
+		fmt.Print(out)
+	default:
+		return
+	}
+	delete(t.running, key) // it passed, was skipped, or failed
+	delete(t.output, key)
+}
+
+// judge says what the run came to once its output is over: whether what failed
+// was only flaky, what was skipped, and what never ended.
+func (t *tests) judge(flags []string) {
+	for _, k := range sorted(t.skips) {
+		fmt.Printf("skip  %s: %s\n", k, t.skips[k])
+	}
+	if t.broken > 0 && t.failed == 0 {
+		t.failed = t.broken // a package that did not build, or died
+	} else if len(flags) > 0 && t.failed > 0 && t.ended == "1" && len(t.running) == 0 && t.broken == t.fails.packages() && t.fails.again(flags) {
+		t.flaky, t.failed = len(t.fails), 0
+		t.passed += t.flaky
+	}
+	for _, k := range sorted(t.running) {
+		fmt.Printf("%s did not end\n", k)
+	}
+	if len(flags) > 0 && t.ended != "0" && t.failed+t.flaky == 0 {
+		fmt.Printf("go test ended with %q, and no test says why\n", t.ended)
+		t.failed = 1
+	}
 }
 
 // why is the reason that a test gave for skipping.
